@@ -22,7 +22,9 @@ VAR_DIR.mkdir(parents=True, exist_ok=True)
 DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.text("SECRET_KEY")
 if not SECRET_KEY and (DEBUG or TESTING or "collectstatic" in sys.argv):
-    SECRET_KEY = secrets.token_urlsafe(50)  # dies with the process; without DEBUG kling.E001 asks for a real one
+    SECRET_KEY = secrets.token_urlsafe(
+        50
+    )  # dies with the process; without DEBUG kling.E001 asks for a real one
 PORT = env.number("PORT", 8000, least=1, most=65535)
 PUBLIC_URL = env.url("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 HTTPS = PUBLIC_URL.startswith("https://")
@@ -62,7 +64,7 @@ MIDDLEWARE = [
     "kling_platform.middleware.security_headers",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "kling_platform.middleware.language",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -101,6 +103,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 if TESTING:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# A quota beyond this is a typing error; sums of it stay far from the edge of a BIGINT.
+MAX_CREDITS = 1_000_000_000_000
 
 # --- languages and time -----------------------------------------------------
 USE_TZ = True

@@ -1,0 +1,33 @@
+"""Hands an API key to DRF. The one authenticator of ``/v1``: sessions and cookies do not count there."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts import keys
+from accounts.models import ApiKey, User
+from kling_platform.errors import Suspended
+
+
+class KeyAuthentication(BaseAuthentication):
+    """``Authorization: Bearer klp_…``. ``request.user`` is the owner, ``request.auth`` the key."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
+        scheme, _space, text = get_authorization_header(request).decode("latin-1").partition(" ")
+        if not scheme:
+            return None
+        key = keys.find(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            raise AuthenticationFailed(
+                _("This API key is not known here, or was revoked. Make one on your account page.")
+            )
+        if not key.user.is_active:
+            raise Suspended(_("This account is suspended. Ask an admin."))
+        keys.touch(key)
+        return key.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"

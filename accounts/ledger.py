@@ -1,0 +1,209 @@
+"""The only writer of wallets and of their journal.
+
+Every movement is one call of ``post()``: a guarded UPDATE of the wallet, then one line of the journal
+whose ``seq`` is the wallet's new version. The caller holds the transaction, so a movement is part of
+whatever it belongs to. Amounts are whole credits.
+
+Wallets are always taken in the order of their ids, so two callers cannot wait for each other.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Sum
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Transfer, User, Wallet
+from kling_platform.errors import WrongState
+
+Kind = Transfer.Kind
+
+
+class Effect(NamedTuple):
+    """How one credit of a transfer changes the columns of its wallet."""
+
+    granted: int = 0
+    available: int = 0
+    reserved: int = 0
+    spent: int = 0
+    expired: int = 0
+
+
+EFFECTS: dict[str, Effect] = {
+    Kind.ALLOT: Effect(granted=+1, available=+1),
+    Kind.GRANT: Effect(granted=+1, available=+1),
+    Kind.ADJUST: Effect(granted=+1, available=+1),
+    Kind.RESERVE: Effect(available=-1, reserved=+1),
+    Kind.SETTLE: Effect(reserved=-1, spent=+1),
+    Kind.RELEASE: Effect(reserved=-1, available=+1),
+    Kind.REFUND: Effect(spent=-1, available=+1),
+    Kind.EXPIRE: Effect(available=-1, expired=+1),
+}
+
+
+class CannotPay(Exception):
+    """The guard of a movement did not hold: this wallet has less than the amount. Nothing was written."""
+
+    def __init__(self, wallet_id: int) -> None:
+        super().__init__(wallet_id)
+        self.wallet_id = wallet_id
+
+
+class AlreadyResolved(WrongState):
+    """A reservation is settled or released once, and refunded at most once."""
+
+    code = "already_resolved"
+
+    def __init__(self) -> None:
+        super().__init__(_("These credits have been charged or returned already; nothing was changed."))
+
+
+def post(
+    wallet_id: int,
+    kind: str,
+    amount: int,
+    *,
+    generation_id: uuid.UUID | None = None,
+    reservation_id: int | None = None,
+    reason: str = "",
+    actor: User | None = None,
+) -> Transfer:
+    """Move ``amount`` credits and write the line. Raises ``CannotPay`` where a column would go below zero."""
+    deltas = {name: sign * amount for name, sign in EFFECTS[kind]._asdict().items() if sign and amount}
+    guards = {f"{name}__gte": -delta for name, delta in deltas.items() if delta < 0}
+    changes = {name: F(name) + delta for name, delta in deltas.items()}
+    if Wallet.objects.filter(pk=wallet_id, **guards).update(version=F("version") + 1, **changes) != 1:
+        raise CannotPay(wallet_id)
+    # The row is ours until the end of the transaction, so this reads what was just written.
+    version, available = Wallet.objects.values_list("version", "available").get(pk=wallet_id)
+    return Transfer.objects.create(
+        wallet_id=wallet_id,
+        seq=version,
+        kind=kind,
+        amount=amount,
+        available_after=available,
+        generation_id=generation_id,
+        reservation_id=reservation_id,
+        reason=reason[:200],
+        actor=actor,
+    )
+
+
+def reserve(wallet_ids: Iterable[int], amount: int, *, generation_id: uuid.UUID) -> None:
+    """Hold ``amount`` in every wallet, or in none: ``CannotPay`` ends the caller's transaction."""
+    for wallet_id in sorted(wallet_ids):
+        post(wallet_id, Kind.RESERVE, amount, generation_id=generation_id)
+
+
+@transaction.atomic
+def settle(generation_id: uuid.UUID) -> int:
+    """Charge what is held for a generation. Returns the number of wallets; raises ``AlreadyResolved``."""
+    return _resolve(generation_id, Kind.SETTLE)
+
+
+@transaction.atomic
+def release(generation_id: uuid.UUID, *, reason: str = "") -> int:
+    """Return what is held for a generation. Returns the number of wallets; raises ``AlreadyResolved``."""
+    return _resolve(generation_id, Kind.RELEASE, reason=reason)
+
+
+@transaction.atomic
+def refund(generation_id: uuid.UUID, *, reason: str = "") -> int:
+    """Give back what was charged for a generation. Raises ``AlreadyResolved`` the second time."""
+    settled = Transfer.objects.filter(generation_id=generation_id, kind=Kind.SETTLE)
+    if not settled.exists():
+        raise AlreadyResolved
+    return _resolve(generation_id, Kind.REFUND, reason=reason)
+
+
+def _resolve(generation_id: uuid.UUID, kind: str, *, reason: str = "") -> int:
+    reservations = list(
+        Transfer.objects.filter(generation_id=generation_id, kind=Kind.RESERVE).order_by("wallet_id")
+    )
+    for reservation in reservations:
+        try:
+            with transaction.atomic():
+                post(
+                    reservation.wallet_id,
+                    kind,
+                    reservation.amount,
+                    generation_id=generation_id,
+                    reservation_id=reservation.pk,
+                    reason=reason,
+                )
+        except (IntegrityError, CannotPay) as error:
+            # The unique index is the judge: whoever wrote the line first has resolved it.
+            if Transfer.objects.filter(reservation=reservation).exists():
+                raise AlreadyResolved from error
+            raise
+        if kind != Kind.SETTLE:
+            expire_if_over(reservation.wallet_id)
+    return len(reservations)
+
+
+def expire(wallet_id: int) -> int:
+    """Move everything available to expired. Returns the credits moved."""
+    available = Wallet.objects.select_for_update().values_list("available", flat=True).get(pk=wallet_id)
+    if available:
+        post(wallet_id, Kind.EXPIRE, available)
+    return available
+
+
+def expire_if_over(wallet_id: int) -> None:
+    """Credits that come back into a closed period, or into one that is over by now, expire there."""
+    if Wallet.objects.filter(pk=wallet_id, closed_at__isnull=False).exists():
+        expire(wallet_id)
+    elif Wallet.objects.filter(pk=wallet_id, ends_at__lte=Now()).exists():
+        close(wallet_id)
+
+
+@transaction.atomic
+def close(wallet_id: int) -> None:
+    """End a wallet's period: nothing new is reserved in it, what is left expires, what is held stays held."""
+    if Wallet.objects.filter(pk=wallet_id, closed_at__isnull=True).update(closed_at=Now()) == 1:
+        expire(wallet_id)
+
+
+def grant(wallet_id: int, amount: int, *, reason: str, actor: User | None) -> Transfer:
+    """Add credits once, for this period."""
+    return post(wallet_id, Kind.GRANT, amount, reason=reason, actor=actor)
+
+
+class Moved(NamedTuple):
+    """Credits that a change asked for and that it could move: a cut takes at most what is available."""
+
+    wanted: int
+    moved: int
+
+
+@transaction.atomic
+def adjust(wallet_id: int, amount: int, *, reason: str, actor: User | None) -> Moved:
+    """Correct a wallet by ``amount``."""
+    return _move_within_reach(wallet_id, Kind.ADJUST, lambda: amount, reason=reason, actor=actor)
+
+
+@transaction.atomic
+def allot(wallet_id: int, credits: int, *, actor: User | None = None) -> Moved:
+    """Bring the quota's own part of a wallet to ``credits``, whatever was granted or corrected besides."""
+
+    def difference() -> int:
+        lines = Transfer.objects.filter(wallet_id=wallet_id, kind=Kind.ALLOT)
+        return credits - (lines.aggregate(n=Sum("amount"))["n"] or 0)
+
+    return _move_within_reach(wallet_id, Kind.ALLOT, difference, reason="", actor=actor)
+
+
+def _move_within_reach(
+    wallet_id: int, kind: str, amount: Callable[[], int], *, reason: str, actor: User | None
+) -> Moved:
+    available = Wallet.objects.select_for_update().values_list("available", flat=True).get(pk=wallet_id)
+    wanted = amount()  # read under the lock
+    moved = max(wanted, -available)
+    if moved:
+        post(wallet_id, kind, moved, reason=reason, actor=actor)
+    return Moved(wanted, moved)

@@ -1,0 +1,332 @@
+"""What is made: rows, their invariants, and the questions that are asked of them. No I/O."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+# Ids of upstream are opaque text of up to this many characters (its gateway family's column).
+UPSTREAM_ID_LENGTH = 191
+SHOWN_AS_DELAYED = timedelta(minutes=20)
+
+
+class Status(models.TextChoices):
+    """The states of a generation. *Succeeded* means that the video is in our own storage."""
+
+    QUEUED = "queued", _("waiting")
+    SUBMITTING = "submitting", _("being sent")
+    RUNNING = "running", _("in the making")
+    STORING = "storing", _("being saved")
+    UNKNOWN = "unknown", _("in doubt")
+    SUCCEEDED = "succeeded", _("ready")
+    FAILED = "failed", _("failed")
+    CANCELED = "canceled", _("canceled")
+
+
+OPEN = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING, Status.UNKNOWN)
+TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+
+
+class Upstream(models.Model):
+    """The one row that everybody who talks to upstream agrees on; its lock is the lock of the slots."""
+
+    class Circuit(models.TextChoices):
+        CLOSED = "closed", _("closed")
+        OPEN = "open", _("open")
+        TRYING = "trying", _("trying one")
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    # The epoch: whose ids the open rows are. See ``fence``.
+    host = models.CharField(max_length=255, blank=True)
+    key_fingerprint = models.CharField(max_length=16, blank=True)
+    cap = models.PositiveIntegerField(_("cap"), default=0)
+    cap_changed_at = models.DateTimeField(default=timezone.now)
+    circuit = models.CharField(_("circuit"), max_length=7, choices=Circuit, default=Circuit.CLOSED)
+    circuit_reason = models.CharField(max_length=200, blank=True)
+    open_since = models.DateTimeField(null=True, blank=True)
+    open_until = models.DateTimeField(null=True, blank=True)
+    open_seconds = models.PositiveIntegerField(default=0)
+    doubts = models.PositiveIntegerField(default=0)
+    connect_failures = models.PositiveIntegerField(default=0)
+    connect_failed_at = models.DateTimeField(null=True, blank=True)
+    poll_tokens = models.FloatField(default=0)
+    poll_tokens_at = models.DateTimeField(default=timezone.now)
+    last_beat_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("upstream")
+        verbose_name_plural = _("upstream")
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="generations_upstream_one_row"),
+            models.CheckConstraint(
+                condition=Q(circuit="closed") | Q(open_until__isnull=False),
+                name="generations_upstream_open_has_end",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.host
+
+
+class Lane(models.Model):
+    """Who runs a loop now. A lane whose lease is over is free; ``wanted`` asks its holder to look once more."""
+
+    name = models.CharField(primary_key=True, max_length=20)
+    token = models.UUIDField(null=True, blank=True)
+    until = models.DateTimeField(null=True, blank=True)
+    wanted = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    def for_user(self, user: object) -> Self:
+        """What this person may see on any door: own ones, team ones of own teams, everything for admins."""
+        living = self.filter(deleted_at__isnull=True)
+        if not getattr(user, "is_active", False):
+            return living.none()
+        if getattr(user, "role", "") == "admin":
+            return living
+        mine = Q(user=user) | Q(visibility="team", team__members=user)  # type: ignore[misc]
+        return living.filter(mine).distinct() if _has_team_rows(user) else living.filter(user=user)  # type: ignore[misc]
+
+    def owned_by(self, user: object) -> Self:
+        """An API key's view: its owner's own rows only."""
+        return self.filter(user=user, deleted_at__isnull=True)  # type: ignore[misc]
+
+    def open(self) -> Self:
+        return self.filter(status__in=OPEN)
+
+    def due(self, *statuses: str) -> Self:
+        """Rows in one of these states whose time has come by the database's clock, oldest due first."""
+        return self.filter(status__in=statuses, next_check_at__lte=Now()).order_by("next_check_at")
+
+    def newest_first(self) -> Self:
+        return self.order_by("-created_at", "-id")
+
+    def before(self, other: Generation) -> Self:
+        """The page after ``other`` in ``newest_first`` order, found by key: as fast at row 500,000 as at row 1."""
+        return self.filter(
+            Q(created_at__lt=other.created_at) | Q(created_at=other.created_at, id__lt=other.id),
+            created_at__lte=other.created_at,
+        )
+
+    def after(self, other: Generation) -> Self:
+        """The page after ``other`` in oldest-first order."""
+        return self.filter(
+            Q(created_at__gt=other.created_at) | Q(created_at=other.created_at, id__gt=other.id),
+            created_at__gte=other.created_at,
+        )
+
+
+def _has_team_rows(user: object) -> bool:
+    return bool(getattr(user, "pk", None)) and user.teams.exists()  # type: ignore[attr-defined]
+
+
+class Generation(models.Model):
+    """One video that somebody asked for. ``status`` is written by ``lifecycle.transition`` alone."""
+
+    class Visibility(models.TextChoices):
+        PRIVATE = "private", _("private")
+        TEAM = "team", _("team")
+
+    Status: ClassVar[type[Status]] = Status
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="generations", verbose_name=_("user")
+    )
+    team = models.ForeignKey("accounts.Team", models.PROTECT, null=True, blank=True, related_name="+")
+    api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
+    visibility = models.CharField(max_length=7, choices=Visibility, default=Visibility.PRIVATE)
+    retry_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="retries")
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    # What was asked for: the recipe, frozen.
+    model = models.CharField(_("model"), max_length=60)
+    prompt = models.TextField(_("prompt"))
+    seconds = models.PositiveSmallIntegerField(_("length"))
+    size = models.CharField(_("ratio"), max_length=9)
+    mode = models.CharField(_("mode"), max_length=8)
+    sound = models.BooleanField(_("sound"), default=False)
+    metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+    price = models.PositiveIntegerField(_("price"))
+    price_version = models.CharField(max_length=20)
+
+    # Where it is.
+    status = models.CharField(_("state"), max_length=10, choices=Status, default=Status.QUEUED)
+    # When somebody has to look at an open row again, whatever else happens.
+    next_check_at = models.DateTimeField(null=True, blank=True)
+    progress = models.PositiveSmallIntegerField(_("progress"), default=0)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_message = models.CharField(max_length=1000, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+
+    # What upstream knows of it.
+    claim_token = models.UUIDField(null=True, blank=True, editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+    submitted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    upstream_id = models.CharField(
+        _("upstream id"), max_length=UPSTREAM_ID_LENGTH, null=True, blank=True, unique=True
+    )
+    upstream_request_id = models.CharField(max_length=100, blank=True)
+    upstream_reply = models.TextField(blank=True, editable=False)
+    upstream_cost = models.BigIntegerField(null=True, blank=True)
+    result_url = models.TextField(blank=True, editable=False)
+    polls = models.PositiveIntegerField(default=0, editable=False)
+    polled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    missing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
+    succeeded_upstream_at = models.DateTimeField(null=True, blank=True, editable=False)
+    store_attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    objects: ClassVar[models.Manager[Generation]] = GenerationQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("generation")
+        verbose_name_plural = _("generations")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=[s.value for s in Status]), name="generations_generation_status_known"
+            ),
+            # So that no wake-up can be lost.
+            models.CheckConstraint(
+                condition=Q(status__in=[s.value for s in OPEN], next_check_at__isnull=False)
+                | Q(status__in=[s.value for s in TERMINAL], next_check_at__isnull=True),
+                name="generations_generation_open_is_due",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="submitting") | Q(claim_token__isnull=False),
+                name="generations_generation_submitting_claimed",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["running", "storing", "succeeded"]) | Q(upstream_id__isnull=False),
+                name="generations_generation_running_has_id",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=[s.value for s in TERMINAL], finished_at__isnull=False)
+                | Q(status__in=[s.value for s in OPEN], finished_at__isnull=True),
+                name="generations_generation_finished_when_terminal",
+            ),
+            models.CheckConstraint(
+                condition=Q(progress__lte=100), name="generations_generation_progress_percent"
+            ),
+            models.CheckConstraint(
+                condition=Q(deleted_at__isnull=True) | Q(status__in=[s.value for s in TERMINAL]),
+                name="generations_generation_deleted_is_over",
+            ),
+        ]
+        indexes = [
+            # The engine's question, asked twice a second: what is due? Terminal rows are not in it.
+            models.Index(
+                fields=["status", "next_check_at"],
+                condition=Q(next_check_at__isnull=False),
+                name="generations_due",
+            ),
+            # The library's pages, mine and everybody's, by key.
+            models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="generations_of_user"),
+            models.Index(F("created_at").desc(), F("id").desc(), name="generations_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.prompt[:40]}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+    @property
+    def is_delayed(self) -> bool:
+        """Open for longer than people should be told is normal."""
+        return self.is_open and timezone.now() - self.created_at > SHOWN_AS_DELAYED
+
+
+class Event(models.Model):
+    """One step in the life of a generation. ``detail`` is for operators; people read ``note`` as a sentence."""
+
+    generation = models.ForeignKey(Generation, models.CASCADE, related_name="events")
+    at = models.DateTimeField(_("time"), default=timezone.now)
+    from_status = models.CharField(max_length=10, choices=Status, blank=True)
+    to_status = models.CharField(max_length=10, choices=Status)
+    note = models.CharField(max_length=60, blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    detail = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.from_status} → {self.to_status}"
+
+
+class InputImage(models.Model):
+    """The first (0) or last (1) frame: a URL that is passed on, or a file that we re-encoded."""
+
+    generation = models.ForeignKey(Generation, models.CASCADE, related_name="images")
+    position = models.PositiveSmallIntegerField()
+    url = models.URLField(max_length=2048, blank=True)
+    file = models.FileField(max_length=200, blank=True)
+    content_type = models.CharField(max_length=20, blank=True)
+    width = models.PositiveIntegerField(null=True)
+    height = models.PositiveIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("input image")
+        verbose_name_plural = _("input images")
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["generation", "position"], name="generations_inputimage_one_a_place"
+            ),
+            models.CheckConstraint(condition=Q(position__lte=1), name="generations_inputimage_two_places"),
+            models.CheckConstraint(
+                condition=Q(url="") ^ Q(file=""), name="generations_inputimage_url_or_file"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.url or self.file.name or ""
+
+
+class Video(models.Model):
+    """The file in our own storage, with the facts of the real file: pixels, seconds, bytes, checksum."""
+
+    generation = models.OneToOneField(Generation, models.CASCADE, primary_key=True, related_name="video")
+    file = models.FileField(max_length=200)
+    poster = models.FileField(max_length=200)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    seconds = models.FloatField()
+    fps = models.FloatField(default=0)
+    has_audio = models.BooleanField(default=False)
+    bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    stored_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("video")
+        verbose_name_plural = _("videos")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(width__gt=0, height__gt=0, seconds__gt=0, bytes__gt=0),
+                name="generations_video_is_a_file",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.file.name or ""

@@ -1,0 +1,131 @@
+"""What all of ``/v1`` shares: error rendering, the bounded JSON parser, pages by key."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404
+from django.http.request import RawPostDataException, UnreadablePostError
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from kling_platform.errors import InvalidValue, PlatformError
+from kling_platform.text import InvalidJSON, read_json
+
+TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class TooLarge(PlatformError):
+    """The body is over the limit (413)."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """Whatever ``Accept`` says the answer is JSON: real clients ask for ``application/binary`` and mean us."""
+
+    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:
+        kind = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == kind), None)
+
+    def select_renderer(
+        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type or "application/json"
+
+
+class BoundedJSONParser(BaseParser):
+    """A JSON object of bounded size and depth, without NaN, NUL and lone surrogates."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
+        body = stream.read(settings.MAX_BODY_BYTES + 1)
+        if len(body) > settings.MAX_BODY_BYTES:
+            too_large()
+        try:
+            value = read_json(body.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise InvalidJSON(_("The body is not UTF-8.")) from error
+        if not isinstance(value, dict):
+            raise InvalidJSON(_("The body must be a JSON object."))
+        return value
+
+
+def too_large() -> NoReturn:
+    """Raise the 413 that names the limit."""
+    raise TooLarge(
+        _("The request is larger than %(most)d MB; nothing was made.")
+        % {"most": settings.MAX_BODY_BYTES // 1024 // 1024}
+    )
+
+
+def render_error(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Every refusal in the one shape ``{"error": {message, type, code, param}}``; None lets a bug be a bug."""
+    refusal = _as_platform_error(error)
+    if refusal is None:
+        return None
+    set_rollback()
+    status = refusal.status
+    body = {
+        "message": str(refusal.message),
+        "type": TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+        "code": refusal.code,
+        "param": refusal.param,
+    }
+    headers = {}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response({"error": body}, status=status, headers=headers)
+
+
+def _as_platform_error(error: Exception) -> PlatformError | None:
+    if isinstance(error, PlatformError):
+        return error
+    if isinstance(error, Http404):
+        return _plain(404, "not_found", _("There is nothing here, or it is not yours."))
+    if isinstance(error, PermissionDenied):
+        return _plain(403, "forbidden", _("This is not open to you."))
+    if isinstance(error, RequestDataTooBig):
+        return _plain(413, "body_too_large", _("The request is too large; nothing was made."))
+    if isinstance(error, UnreadablePostError | RawPostDataException):
+        return InvalidValue(_("The body broke off before its end; nothing was made."))
+    if isinstance(error, OperationalError | InterfaceError):
+        message = _("The platform is restarting its database. Nothing is lost; try again in a few seconds.")
+        return _plain(503, "unavailable", message, retry_after=5)
+    if isinstance(error, exceptions.NotAuthenticated):
+        return _plain(401, "no_api_key", _("Send your API key: Authorization: Bearer klp_…"))
+    if isinstance(error, exceptions.AuthenticationFailed):
+        return _plain(401, "invalid_api_key", str(error.detail))
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return _plain(415, "unsupported_media_type", _("Send the body as application/json."))
+    if isinstance(error, exceptions.Throttled):
+        wait = max(1, int(error.wait or 1))
+        return _plain(429, "rate_limited", _("Too many requests; wait a moment."), retry_after=wait)
+    if isinstance(error, exceptions.APIException):
+        return _plain(error.status_code, str(error.default_code), str(error.detail))
+    return None
+
+
+def _plain(status: int, code: str, message: str, retry_after: int | None = None) -> PlatformError:
+    refusal = PlatformError(message, retry_after=retry_after)
+    refusal.status, refusal.code = status, code  # type: ignore[misc]
+    return refusal

@@ -1,0 +1,70 @@
+"""What every response carries, and what a person sees while the database is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in ("camera", "geolocation", "microphone", "payment", "usb", "interest-cohort")
+)
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Whether the caller is a program that speaks our wire."""
+    return request.path.startswith("/v1/")
+
+
+def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
+    """Headers that Django has no setting for; answers that belong to one person are never shared by a cache."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if not request.path.startswith("/" + settings.STATIC_URL.lstrip("/")):
+            response.setdefault(
+                "Cache-Control", "private, no-store" if is_api(request) else "private, no-cache"
+            )
+            patch_vary_headers(response, ["Authorization" if is_api(request) else "Cookie"])
+        return response
+
+    return middleware
+
+
+class database_away:  # noqa: N801 - a middleware is used as a function
+    """A lost database is a pause, not a bug: 503 and a time to come back, on pages and on the API."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return self.get_response(request)
+        except (OperationalError, InterfaceError):
+            return unavailable(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return unavailable(request) if isinstance(error, OperationalError | InterfaceError) else None
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """503 with ``Retry-After``; says that nothing is lost."""
+    message = _("The platform is restarting its database. Nothing is lost; try again in a few seconds.")
+    response: HttpResponse
+    if is_api(request):
+        error = {"message": message, "type": "server_error", "code": "unavailable", "param": None}
+        response = JsonResponse({"error": error}, status=503)
+    else:
+        response = render(request, "503.html", {"message": message}, status=503)
+    response["Retry-After"] = "5"
+    return response
