@@ -1,0 +1,226 @@
+"""Who goes next: fair share under the cap, and the circuit breaker. Database only.
+
+Everything here happens under the lock of the one ``Upstream`` row, so eight dispatchers and a cap of 20
+never make 21. A claim is made in the breath in which it is sent: the caller sends at once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Max, Q, Window
+from django.db.models.functions import Now, RowNumber
+
+from generations import lifecycle
+from generations.models import Generation, Status, Upstream
+
+DOUBT_HOLDS_SLOT = timedelta(minutes=30)
+GROWS_BACK_EVERY = timedelta(minutes=1)
+CONNECT_WINDOW = timedelta(seconds=30)
+DOUBTS_OPEN = 2
+CONNECT_FAILURES_OPEN = 3
+# Seconds that an open circuit waits: first and longest, for a broken line and for a fault of our account.
+LINE_WAIT = (5, 60)
+ACCOUNT_WAIT = (60, 600)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to send one generation, once, until the lease is over."""
+
+    generation_id: uuid.UUID
+    token: uuid.UUID
+
+
+def database_now() -> datetime:
+    """The database's clock, which all workers share."""
+    Upstream.objects.get_or_create(pk=1)
+    return Upstream.objects.annotate(now=Now()).values_list("now", flat=True).get(pk=1)
+
+
+@transaction.atomic
+def locked() -> tuple[Upstream, datetime]:
+    """The one row, locked until the caller's transaction ends, and the database's clock."""
+    Upstream.objects.get_or_create(pk=1)
+    row = Upstream.objects.select_for_update().annotate(now=Now()).get(pk=1)
+    return row, row.now  # type: ignore[attr-defined]
+
+
+def in_flight() -> Any:
+    """Generations that hold a slot: sent or being sent, and fresh doubts that may be running after all."""
+    fresh = Now() - DOUBT_HOLDS_SLOT
+    return Generation.objects.filter(
+        Q(status__in=[Status.SUBMITTING, Status.RUNNING]) | Q(status=Status.UNKNOWN, submitted_at__gte=fresh)
+    )
+
+
+@transaction.atomic
+def claim(most: int) -> list[Claim]:
+    """Claim up to ``most`` queued generations in fair order; empty when the circuit or the cap says no.
+
+    While the circuit is trying, one POST at most is out.
+    """
+    upstream, now = locked()
+    if upstream.circuit == Upstream.Circuit.OPEN:
+        return []
+    taken = in_flight().count()
+    free = _cap(upstream, now) - taken
+    if upstream.circuit == Upstream.Circuit.TRYING:
+        trying = Generation.objects.filter(status=Status.SUBMITTING).exists()
+        free = 0 if trying else min(free, 1)
+    claims = []
+    for generation_id in _fair_order(min(free, most)):
+        token = uuid.uuid4()
+        if lifecycle.transition(
+            generation_id,
+            Status.QUEUED,
+            Status.SUBMITTING,
+            claim_token=token,
+            next_check_at=now + timedelta(seconds=settings.SUBMIT_LEASE),
+            submitted_at=now,
+        ):
+            claims.append(Claim(generation_id, token))
+    return claims
+
+
+def _fair_order(most: int) -> list[uuid.UUID]:
+    """Ids of queued and due generations: round-robin by user, counting what each has in flight."""
+    if most <= 0:
+        return []
+    busy: dict[int, int] = dict(
+        in_flight().order_by().values_list("user_id").annotate(n=Count("pk")).values_list("user_id", "n")
+    )
+    place = Window(RowNumber(), partition_by="user_id", order_by=["created_at", "id"])
+    waiting = (
+        Generation.objects.filter(status=Status.QUEUED, next_check_at__lte=Now())
+        .annotate(place=place)
+        .filter(place__lte=most)
+        .values_list("place", "user_id", "created_at", "id")
+    )
+    ordered = sorted(waiting, key=lambda row: (row[0] + busy.get(row[1], 0), row[2], row[3]))
+    return [row[3] for row in ordered[:most]]
+
+
+def _cap(upstream: Upstream, now: datetime) -> int:
+    """The cap of this moment: what 429 left of it, grown back by one a minute."""
+    most = settings.OMNIMAAS_MAX_IN_FLIGHT
+    if not upstream.cap:
+        return most
+    grown = int((now - upstream.cap_changed_at) / GROWS_BACK_EVERY)
+    return min(most, upstream.cap + max(grown, 0))
+
+
+@transaction.atomic
+def note_success() -> None:
+    """An answer to a POST that upstream understood: the line and the account are well."""
+    upstream, _now = locked()
+    if upstream.circuit != Upstream.Circuit.CLOSED or upstream.doubts or upstream.connect_failures:
+        Upstream.objects.filter(pk=1).update(
+            circuit=Upstream.Circuit.CLOSED,
+            circuit_reason="",
+            open_since=None,
+            open_until=None,
+            open_seconds=0,
+            doubts=0,
+            connect_failures=0,
+        )
+
+
+@transaction.atomic
+def note_throttled() -> None:
+    """Too many in flight: the cap falls to what was running besides this one, and the line is well."""
+    note_success()
+    upstream, now = locked()
+    running = Generation.objects.filter(status=Status.RUNNING).count()
+    cap = max(1, min(_cap(upstream, now) - 1, running or 1))
+    Upstream.objects.filter(pk=1).update(cap=cap, cap_changed_at=now)
+
+
+@transaction.atomic
+def note_doubt(reason: str) -> bool:
+    """A POST that may or may not have created something. True when this opened the circuit."""
+    upstream, now = locked()
+    doubts = upstream.doubts + 1
+    Upstream.objects.filter(pk=1).update(doubts=doubts)
+    if doubts >= DOUBTS_OPEN or upstream.circuit == Upstream.Circuit.TRYING:
+        return _open(upstream, now, LINE_WAIT, reason)
+    return False
+
+
+@transaction.atomic
+def note_not_sent(reason: str) -> bool:
+    """A connection that did not come about. True when this opened the circuit."""
+    upstream, now = locked()
+    recent = upstream.connect_failed_at and now - upstream.connect_failed_at < CONNECT_WINDOW
+    failures = upstream.connect_failures + 1 if recent else 1
+    changes: dict[str, Any] = {"connect_failures": failures}
+    if failures == 1:
+        changes["connect_failed_at"] = now  # the window begins with its first failure
+    Upstream.objects.filter(pk=1).update(**changes)
+    if failures >= CONNECT_FAILURES_OPEN or upstream.circuit == Upstream.Circuit.TRYING:
+        return _open(upstream, now, LINE_WAIT, reason)
+    return False
+
+
+@transaction.atomic
+def note_account_fault(reason: str) -> bool:
+    """Upstream refuses *us*: no member can mend that. True when this opened the circuit."""
+    upstream, now = locked()
+    return _open(upstream, now, ACCOUNT_WAIT, reason)
+
+
+def _open(upstream: Upstream, now: datetime, wait: tuple[int, int], reason: str) -> bool:
+    """Open the circuit, for twice as long as the last time it did not hold."""
+    first, longest = wait
+    if upstream.circuit == Upstream.Circuit.OPEN and upstream.open_seconds >= first:
+        return False  # a straggler of the same trouble
+    seconds = min(longest, max(first, upstream.open_seconds * 2))
+    Upstream.objects.filter(pk=1).update(
+        circuit=Upstream.Circuit.OPEN,
+        circuit_reason=reason[:200],
+        open_since=upstream.open_since or now,
+        open_until=now + timedelta(seconds=seconds),
+        open_seconds=seconds,
+    )
+    return upstream.circuit == Upstream.Circuit.CLOSED
+
+
+@transaction.atomic
+def probe_due() -> bool:
+    """Whether the circuit is open and its wait is over; whoever is told so probes."""
+    upstream, now = locked()
+    if upstream.circuit != Upstream.Circuit.OPEN or not upstream.open_until or upstream.open_until > now:
+        return False
+    # The next prober waits as long again, should this one die.
+    Upstream.objects.filter(pk=1).update(open_until=now + timedelta(seconds=upstream.open_seconds))
+    return True
+
+
+@transaction.atomic
+def note_probe(alive: bool) -> None:
+    """After a probe: one POST may try, or the circuit stays open for longer."""
+    upstream, now = locked()
+    if upstream.circuit != Upstream.Circuit.OPEN:
+        return
+    if alive:
+        Upstream.objects.filter(pk=1).update(circuit=Upstream.Circuit.TRYING)
+        return
+    longest = ACCOUNT_WAIT[1] if upstream.open_seconds > LINE_WAIT[1] else LINE_WAIT[1]
+    seconds = min(longest, upstream.open_seconds * 2)
+    Upstream.objects.filter(pk=1).update(open_seconds=seconds, open_until=now + timedelta(seconds=seconds))
+
+
+def newest_known_id() -> str:
+    """An id that upstream should know, for a probe; a made-up one where there is none."""
+    newest = Generation.objects.filter(upstream_id__isnull=False).aggregate(at=Max("submitted_at"))["at"]
+    found = (
+        Generation.objects.filter(upstream_id__isnull=False, submitted_at=newest)
+        .values_list("upstream_id", flat=True)
+        .first()
+    )
+    return found or uuid.uuid4().hex
