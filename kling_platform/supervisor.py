@@ -79,6 +79,11 @@ class Child:
             )
         self.started = time.monotonic()
 
+    @property
+    def alive(self) -> bool:
+        """Started and not yet killed; what its main process did since then, ``poll`` tells."""
+        return bool(self._ends)
+
     def poll(self) -> int | None:
         """Its exit status (negative: killed by that signal), or None while it runs."""
         return None if self._process is None else self._process.poll()

@@ -17,12 +17,31 @@ from tests.plugins.server import QUICK, Postgres, find_binaries, remove_leftover
 
 OURS = "KLING_TEST_HOME"  # set by the first process; the workers of xdist inherit it with the rest
 # What somebody may have set for their own platform, and what no test shall depend on.
-FOREIGN = (
-    "ALLOWED_HOSTS CRASH_AT DATABASE_URL DEBUG EGRESS_ALLOW EMAIL_URL LANGUAGE_CODE METRICS_TOKEN PORT PUBLIC_URL "
-    "POLL_BUDGET POLL_MAX_SECONDS POLL_MIN_SECONDS STORAGE TIME_ZONE OMNIMAAS_API_KEY OMNIMAAS_BASE_URL "
-    "OMNIMAAS_IMAGE_TRANSPORT OMNIMAAS_MAX_IN_FLIGHT OMNIMAAS_METADATA OMNIMAAS_SEND_ASPECT_RATIO "
-    "OMNIMAAS_SEND_EXTERNAL_ID OMNIMAAS_TIMEOUT"
-).split()
+FOREIGN = [
+    "ALLOWED_HOSTS",
+    "CRASH_AT",
+    "DATABASE_URL",
+    "DEBUG",
+    "EGRESS_ALLOW",
+    "EMAIL_URL",
+    "LANGUAGE_CODE",
+    "METRICS_TOKEN",
+    "PORT",
+    "PUBLIC_URL",
+    "POLL_BUDGET",
+    "POLL_MAX_SECONDS",
+    "POLL_MIN_SECONDS",
+    "STORAGE",
+    "TIME_ZONE",
+    "OMNIMAAS_API_KEY",
+    "OMNIMAAS_BASE_URL",
+    "OMNIMAAS_IMAGE_TRANSPORT",
+    "OMNIMAAS_MAX_IN_FLIGHT",
+    "OMNIMAAS_METADATA",
+    "OMNIMAAS_SEND_ASPECT_RATIO",
+    "OMNIMAAS_SEND_EXTERNAL_ID",
+    "OMNIMAAS_TIMEOUT",
+]
 
 need = Need(
     "pg",
