@@ -255,3 +255,16 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"
+
+
+class SignInTry(models.Model):
+    """One try to sign in within the last minute; ``who`` is a digest of name and address. See ``throttle``."""
+
+    who = models.CharField(max_length=64)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["who", "at"], name="accounts_signintry_who")]
+
+    def __str__(self) -> str:
+        return f"{self.who[:8]} {self.at:%H:%M:%S}"
