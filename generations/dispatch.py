@@ -6,6 +6,7 @@ never make 21. A claim is made in the breath in which it is sent: the caller sen
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,11 +14,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Max, Q, Window
+from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from generations import lifecycle
 from generations.models import Generation, Status, Upstream
+
+log = logging.getLogger(__name__)
 
 DOUBT_HOLDS_SLOT = timedelta(minutes=30)
 GROWS_BACK_EVERY = timedelta(minutes=1)
@@ -49,6 +52,19 @@ def locked() -> tuple[Upstream, datetime]:
     Upstream.objects.get_or_create(pk=1)
     row = Upstream.objects.select_for_update().annotate(now=Now()).get(pk=1)
     return row, row.now  # type: ignore[attr-defined]
+
+
+@transaction.atomic
+def adopt_epoch(host: str, key_fingerprint: str) -> bool:
+    """Whether the open rows belong to this upstream. Where none is open, it is adopted."""
+    row, _now = locked()
+    if (row.host, row.key_fingerprint) == (host, key_fingerprint):
+        return True
+    if Generation.objects.exclude(status=Status.QUEUED).filter(next_check_at__isnull=False).exists():
+        return False
+    log.info("upstream is now %s with the key %s…", host, key_fingerprint[:4])
+    Upstream.objects.filter(pk=1).update(host=host, key_fingerprint=key_fingerprint)
+    return True
 
 
 def in_flight() -> Any:
@@ -88,6 +104,16 @@ def claim(most: int) -> list[Claim]:
     return claims
 
 
+def has_work() -> bool:
+    """A look without a lock: could a dispatcher send, or probe, now?"""
+    upstream = Upstream.objects.annotate(now=Now()).filter(pk=1).first()
+    if upstream is None or not Generation.objects.due(Status.QUEUED).exists():  # type: ignore[attr-defined]
+        return False
+    if upstream.circuit == Upstream.Circuit.OPEN:
+        return upstream.open_until is None or upstream.open_until <= upstream.now
+    return in_flight().count() < _cap(upstream, upstream.now)
+
+
 def _fair_order(most: int) -> list[uuid.UUID]:
     """Ids of queued and due generations: round-robin by user, counting what each has in flight."""
     if most <= 0:
@@ -118,7 +144,11 @@ def _cap(upstream: Upstream, now: datetime) -> int:
 @transaction.atomic
 def note_success() -> None:
     """An answer to a POST that upstream understood: the line and the account are well."""
-    upstream, _now = locked()
+    upstream, now = locked()
+    if upstream.open_since:
+        # Nobody is to blame for the time in which nothing could be sent.
+        waiting = Generation.objects.filter(status=Status.QUEUED)
+        waiting.update(give_up_at=F("give_up_at") + (now - upstream.open_since))
     if upstream.circuit != Upstream.Circuit.CLOSED or upstream.doubts or upstream.connect_failures:
         Upstream.objects.filter(pk=1).update(
             circuit=Upstream.Circuit.CLOSED,

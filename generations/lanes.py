@@ -46,3 +46,13 @@ def leave(name: str, token: uuid.UUID) -> bool:
     if mine.filter(wanted=False).update(token=None, until=None):
         return True
     return mine.update(wanted=False, until=Now() + LEASE) == 0
+
+
+def abandon(name: str, token: uuid.UUID) -> None:
+    """Give the lane up whatever is wanted of it; the caller has woken a successor."""
+    Lane.objects.filter(name=name, token=token).update(token=None, until=None, wanted=False)
+
+
+def held(name: str) -> bool:
+    """Whether somebody holds the lane now."""
+    return Lane.objects.filter(name=name, token__isnull=False, until__gt=Now()).exists()

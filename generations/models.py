@@ -173,6 +173,7 @@ class Generation(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
 
     # What upstream knows of it.
+    give_up_at = models.DateTimeField(null=True, blank=True, editable=False)
     claim_token = models.UUIDField(null=True, blank=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     submitted_at = models.DateTimeField(null=True, blank=True, editable=False)

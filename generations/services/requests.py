@@ -1,0 +1,193 @@
+"""The verbs of people: create, cancel, retry, delete. Each is called from every door."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import ledger, quotas
+from accounts.models import ApiKey, User
+from generations import catalogue, images, lifecycle
+from generations.models import TERMINAL, Event, Generation, InputImage, Status
+from generations.services.wakeups import wake_dispatch
+from kling_platform.errors import NotFound, Suspended, WrongState
+
+UNSENT_LIMIT = timedelta(hours=24)
+UNDO_DELETE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture that passed: a URL to hand on, or our own re-encoded file."""
+
+    url: str = ""
+    file: images.PreparedImage | None = None
+
+
+def create(
+    *,
+    user: User,
+    request: Mapping[str, Any],
+    api_key: ApiKey | None = None,
+    retry_of: Generation | None = None,
+) -> Generation:
+    """Queue one generation and hold its price, or raise a ``PlatformError`` and change nothing.
+
+    ``request`` has the fields of the gateway's wire (see ``catalogue.validate``).
+    """
+    if not user.is_active:
+        raise Suspended(_("This account is suspended. Ask an admin."))
+    recipe = catalogue.validate(request)
+    frames = [_frame(image) for image in recipe.images]
+    generation = Generation(
+        user=user,
+        api_key=api_key,
+        retry_of=retry_of,
+        model=recipe.model,
+        prompt=recipe.prompt,
+        seconds=recipe.seconds,
+        size=recipe.size,
+        mode=recipe.mode,
+        sound=recipe.sound,
+        metadata=recipe.metadata,
+        price=catalogue.price(recipe),
+        price_version=catalogue.current().version,
+        next_check_at=timezone.now(),
+        give_up_at=timezone.now() + UNSENT_LIMIT,
+    )
+    with _kept_files(generation.pk, frames) as names:
+        _create_paid(generation, frames, names)
+    return generation
+
+
+def _create_paid(generation: Generation, frames: list[Frame], names: list[str]) -> None:
+    wallets = {}
+    try:
+        with transaction.atomic():
+            wallets = quotas.paying_wallets(
+                user=generation.user, team=generation.team, api_key=generation.api_key
+            )
+            generation.save(force_insert=True)
+            Event.objects.create(generation=generation, to_status=Status.QUEUED, actor=generation.user)
+            if frames:
+                InputImage.objects.bulk_create(_rows(generation, frames, names))
+            wake_dispatch()
+            # Last, because it holds the wallet's row until the commit.
+            ledger.reserve(wallets, generation.price, generation_id=generation.pk)
+    except ledger.CannotPay as error:
+        raise quotas.refusal(error.wallet_id, wallets[error.wallet_id], generation.price) from error
+
+
+def _frame(image: str | bytes) -> Frame:
+    if isinstance(image, str) and images.is_url(image):
+        images.check_image_url(image)
+        return Frame(url=image)
+    data = images.decode(image) if isinstance(image, str) else image
+    return Frame(file=images.prepare(data))
+
+
+@contextlib.contextmanager
+def _kept_files(generation_id: uuid.UUID, frames: list[Frame]) -> Any:
+    """Names of the frames' files in storage (empty for a URL); none stays behind when the block fails."""
+    names: list[str] = []
+    try:
+        for position, frame in enumerate(frames):
+            if frame.file is None:
+                names.append("")
+                continue
+            ending = "png" if frame.file.content_type == "image/png" else "jpg"
+            path = f"inputs/{timezone.now():%Y/%m}/{generation_id}-{position}.{ending}"
+            names.append(default_storage.save(path, ContentFile(frame.file.data)))
+        yield names
+    except BaseException:
+        for name in filter(None, names):
+            default_storage.delete(name)
+        raise
+
+
+def _rows(generation: Generation, frames: list[Frame], names: list[str]) -> list[InputImage]:
+    rows = []
+    for position, (frame, name) in enumerate(zip(frames, names, strict=True)):
+        row = InputImage(generation=generation, position=position, url=frame.url, file=name)
+        if frame.file is not None:
+            row.content_type, row.sha256 = frame.file.content_type, frame.file.sha256
+            row.width, row.height = frame.file.width, frame.file.height
+        rows.append(row)
+    return rows
+
+
+def names_mode(generation: Generation) -> bool:
+    """Whether the mode has to be said: a model with one mode has it in its name."""
+    model = catalogue.current().model(generation.model)
+    return model is not None and len(model.modes) > 1
+
+
+def recipe_request(generation: Generation) -> dict[str, Any]:
+    """The request that makes this generation again, in the words of the wire; our own files as bytes."""
+    metadata = dict(generation.metadata)
+    if names_mode(generation):
+        metadata["mode"] = generation.mode
+    if generation.sound:
+        metadata["sound"] = "on"
+    request: dict[str, Any] = {
+        "model": generation.model,
+        "prompt": generation.prompt,
+        "duration": generation.seconds,
+        "size": generation.size,
+        "metadata": metadata,
+    }
+    pictures = [row.url or row.file.read() for row in generation.images.all()]
+    return request | ({"images": pictures} if pictures else {})
+
+
+def retry(generation: Generation, *, user: User, api_key: ApiKey | None = None) -> Generation:
+    """A new generation from the same recipe, at today's price."""
+    return create(user=user, request=recipe_request(generation), api_key=api_key, retry_of=generation)
+
+
+@transaction.atomic
+def cancel(generation: Generation, *, actor: User) -> Generation:
+    """Take back what was not sent yet and return its credits; ``WrongState`` once upstream may have it."""
+    if lifecycle.transition(generation.pk, Status.QUEUED, Status.CANCELED, actor=actor, note="canceled"):
+        ledger.release(generation.pk)
+        generation.refresh_from_db()
+        return generation
+    generation.refresh_from_db()
+    if generation.status in TERMINAL:
+        raise WrongState(_("It is over already: there is nothing to cancel."))
+    raise WrongState(
+        _(
+            "It has been sent, and upstream can't take it back. It will be finished and charged, "
+            "or returned if it fails."
+        )
+    )
+
+
+@transaction.atomic
+def delete(generation: Generation, *, actor: User) -> None:
+    """Hide it from every door, for good after seven days. Queued ones are canceled first."""
+    if generation.status == Status.QUEUED:
+        cancel(generation, actor=actor)
+    hidden = Generation.objects.filter(pk=generation.pk, status__in=TERMINAL, deleted_at__isnull=True)
+    if not hidden.update(deleted_at=Now()):
+        raise WrongState(_("It is still in the making. Delete it when it is over."))
+
+
+@transaction.atomic
+def undelete(generation_id: uuid.UUID, *, user: User) -> Generation:
+    """Bring back what was deleted within seven days. ``NotFound`` for all else."""
+    mine = Generation.objects.filter(pk=generation_id, user=user, deleted_at__gte=Now() - UNDO_DELETE)
+    if not mine.update(deleted_at=None):
+        raise NotFound(_("There is nothing to bring back."))
+    return Generation.objects.get(pk=generation_id)

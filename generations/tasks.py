@@ -1,0 +1,290 @@
+"""django-q2 functions: claim, call out, hand what happened to a service. Nobody imports this module.
+
+Threads do HTTP only; every query runs on the task's own thread. Each task starts with a compare-and-set,
+so a task that comes twice, late or never changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from django.conf import settings
+from django.db.models.functions import Now
+
+from generations import archive, lanes, services
+from generations import dispatch as slots
+from generations.models import Generation, Status, Upstream, Video
+from generations.omnimaas import client, reader
+from generations.omnimaas.errors import (
+    AccountFault,
+    Doubt,
+    Missing,
+    NotSent,
+    Refused,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
+
+log = logging.getLogger(__name__)
+
+SENDERS = 8
+POLLERS = 16
+# A dispatcher stops claiming after this, and a poll loop ends after that: both well before the task's timeout.
+DISPATCH_SECONDS = 20
+POLL_LOOP_SECONDS = 70
+IDLE_SECONDS = 0.5
+RENEW_SECONDS = 3
+
+
+def gateway() -> client.Gateway:
+    """The upstream of the settings."""
+    return client.Gateway(
+        base_url=settings.OMNIMAAS_BASE_URL,
+        key=settings.OMNIMAAS_API_KEY,
+        seconds=settings.OMNIMAAS_TIMEOUT,
+        image_transport=settings.OMNIMAAS_IMAGE_TRANSPORT,
+        metadata=settings.OMNIMAAS_METADATA,
+        send_aspect_ratio=settings.OMNIMAAS_SEND_ASPECT_RATIO,
+        send_external_id=settings.OMNIMAAS_SEND_EXTERNAL_ID,
+    )
+
+
+# --- dispatch ---------------------------------------------------------------
+
+
+def dispatch() -> int:
+    """Send what may be sent, in fair order, until nothing is left or the slots are full. Returns how many."""
+    upstream = gateway()
+    if not upstream.key or not _own_epoch(upstream):
+        return 0
+    token = lanes.enter("dispatch")
+    if token is None:
+        return 0  # its holder was told to look once more
+    lane, sent = _Lane("dispatch", token), 0
+    ends = time.monotonic() + DISPATCH_SECONDS
+    while True:
+        _probe_if_due(upstream)
+        sent += _send_all(upstream, lane, ends)
+        if lanes.leave(lane.name, lane.token):
+            return sent
+        if time.monotonic() > ends:
+            lanes.abandon(lane.name, lane.token)
+            services.wake_dispatch()
+            return sent
+
+
+class _Lane:
+    """A held lane, renewed in time and no more often than needed."""
+
+    def __init__(self, name: str, token: uuid.UUID) -> None:
+        self.name, self.token = name, token
+        self._renewed = time.monotonic()
+
+    def held(self) -> bool:
+        """Whether it is still ours; False after another holder took it over."""
+        if time.monotonic() - self._renewed < RENEW_SECONDS:
+            return True
+        self._renewed = time.monotonic()
+        return lanes.renew(self.name, self.token)
+
+
+def _send_all(upstream: client.Gateway, lane: _Lane, ends: float) -> int:
+    sent = 0
+    pending: dict[Future[client.Submitted], slots.Claim] = {}
+    with ThreadPoolExecutor(SENDERS) as pool:
+        while True:
+            room = SENDERS - len(pending)
+            if room and lane.held() and time.monotonic() < ends:
+                for claim in slots.claim(room):
+                    order = _order(claim)
+                    if order is not None:
+                        pending[pool.submit(client.send, order, upstream)] = claim
+                        sent += 1
+            if not pending:
+                return sent
+            for future in wait(pending, timeout=RENEW_SECONDS, return_when=FIRST_COMPLETED).done:
+                _record_sent(pending.pop(future), future)
+            lane.held()
+
+
+def _order(claim: slots.Claim) -> client.Order | None:
+    """The order of a claimed row, pictures read from storage; None where one can't be read any more."""
+    row = Generation.objects.prefetch_related("images").get(pk=claim.generation_id)
+    try:
+        pictures = tuple(
+            client.Picture(url=image.url)
+            if image.url
+            else client.Picture(data=image.file.read(), content_type=image.content_type)
+            for image in row.images.all()
+        )
+    except OSError as error:
+        services.record_refused(claim, code="picture_lost", message=type(error).__name__)
+        return None
+    return client.Order(
+        external_id=str(row.pk),
+        model=row.model,
+        prompt=row.prompt,
+        seconds=row.seconds,
+        size=row.size,
+        mode=row.mode,
+        sound=row.sound,
+        names_mode=services.names_mode(row),
+        metadata=row.metadata,
+        pictures=pictures,
+    )
+
+
+def _record_sent(claim: slots.Claim, future: Future[client.Submitted]) -> None:
+    """One outcome of a POST, by its kind: see the table in ``omnimaas.errors``."""
+    try:
+        answer = future.result()
+    except NotSent as error:
+        services.record_not_sent(claim, message=error.message)
+    except Throttled as error:
+        services.record_throttled(claim, message=error.message, retry_after=error.retry_after)
+    except AccountFault as error:
+        log.error("upstream refuses our account: %s", error.message)
+        services.record_account_fault(claim, message=error.message)
+    except Refused as error:
+        services.record_refused(claim, code=error.code, message=error.message, reply=error.reply)
+    except Doubt as error:
+        log.warning("generation %s is in doubt: %s", claim.generation_id, error.message)
+        services.record_doubt(claim, code=error.code, message=error.message, reply=error.reply)
+    except Exception as error:
+        services.record_doubt(claim, code="our_fault", message=type(error).__name__)
+        raise
+    else:
+        services.record_submitted(
+            claim, upstream_id=answer.upstream_id, request_id=answer.request_id, reply=answer.reply
+        )
+
+
+def _probe_if_due(upstream: client.Gateway) -> None:
+    """An open circuit whose wait is over: one GET decides whether one POST may try."""
+    if slots.probe_due():
+        slots.note_probe(client.alive(upstream, slots.newest_known_id()))
+
+
+def _own_epoch(upstream: client.Gateway) -> bool:
+    """Whether the open rows belong to this host and key. A fresh start adopts both."""
+    if slots.adopt_epoch(upstream.base_url, upstream.key_fingerprint):
+        return True
+    log.error("open generations belong to another upstream or key: run manage.py fence first")
+    return False
+
+
+# --- poll -------------------------------------------------------------------
+
+
+def poll(seconds: float = POLL_LOOP_SECONDS) -> int:
+    """Ask for what is due, for ``seconds``; the minute schedule starts the next loop, which takes over."""
+    upstream = gateway()
+    if not upstream.key or not _own_epoch(upstream):
+        return 0
+    lane = _Lane("poll", lanes.take_over("poll"))
+    asked = 0
+    looked = time.monotonic()
+    ends = looked + seconds
+    pending: dict[Future[reader.Reading], services.PollDue] = {}
+    with ThreadPoolExecutor(POLLERS) as pool:
+        while (going := time.monotonic() < ends and lane.held()) or pending:
+            if time.monotonic() - looked > RENEW_SECONDS:
+                looked = time.monotonic()
+                _nudge_dispatch()
+            for due in _due_polls(POLLERS - len(pending)) if going else ():
+                pending[pool.submit(client.fetch, due.upstream_id, upstream)] = due
+                asked += 1
+            if not pending:
+                time.sleep(IDLE_SECONDS)
+                continue
+            for future in wait(pending, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED).done:
+                _record_poll(pending.pop(future), future)
+    return asked
+
+
+def _nudge_dispatch() -> None:
+    """A row whose backoff is over, or a circuit whose wait is, need not wait for the minute."""
+    if slots.has_work() and not lanes.held("dispatch"):
+        services.wake_dispatch()
+
+
+def _due_polls(room: int) -> list[services.PollDue]:
+    """Claim only where a look says that something is due: an idle loop takes no lock."""
+    due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)  # type: ignore[attr-defined]
+    return services.claim_polls(room) if room and due.exists() else []
+
+
+def _record_poll(due: services.PollDue, future: Future[reader.Reading]) -> None:
+    """What a poll said. Trouble in passing is no verdict: the next poll is planned already."""
+    try:
+        reading = future.result()
+    except Missing:
+        services.record_missing(due)
+    except AccountFault as error:
+        slots.note_account_fault(error.message)
+    except Unavailable as error:
+        log.info("poll of %s: %s", due.generation_id, error.message)
+    else:
+        if reading.word:
+            log.warning("upstream's status %r is not known: taken as running", reading.word)
+        services.record_reading(due, reading)
+
+
+# --- store ------------------------------------------------------------------
+
+
+def store(generation_id: str) -> bool:
+    """Copy one finished video into our storage. True when it is there now."""
+    row = services.claim_store(uuid.UUID(generation_id))
+    if row is None:
+        return False
+    try:
+        return _store(row)
+    except archive.LinkGone as error:
+        fresh = _fresh_url(row)
+        services.record_store_failed(row.pk, message=str(error), gone=True, fresh_url=fresh)
+    except (archive.Retryable, archive.BadFile, archive.DiskFull) as error:
+        log.warning("generation %s is not stored yet: %s", row.pk, error)
+        services.record_store_failed(row.pk, message=str(error), gone=False)
+    return False
+
+
+def _store(row: Generation) -> bool:
+    copied = archive.copy(row.pk, row.result_url)
+    video = Video(
+        file=copied.file_name,
+        poster=copied.poster_name,
+        width=copied.width,
+        height=copied.height,
+        seconds=copied.seconds,
+        fps=copied.fps,
+        has_audio=copied.has_audio,
+        bytes=copied.bytes,
+        sha256=copied.sha256,
+    )
+    return services.record_stored(row.pk, video)
+
+
+def _fresh_url(row: Generation) -> str:
+    with contextlib.suppress(UpstreamError):
+        return client.fetch(row.upstream_id or "", gateway()).url
+    return ""
+
+
+# --- time -------------------------------------------------------------------
+
+
+def sweep() -> dict[str, int]:
+    """Every minute: what time does, and a probe of an open circuit."""
+    return services.sweep_due()
+
+
+def beat() -> None:
+    """Proof that the queue hands out tasks and that a worker runs them."""
+    Upstream.objects.get_or_create(pk=1)
+    Upstream.objects.filter(pk=1).update(last_beat_at=Now())
