@@ -1,0 +1,142 @@
+"""Pages about the person: sign in and out, account, keys, password. Rules are in the services."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import keys, quotas, services
+from accounts.forms import KeyForm, NewPasswordForm
+from accounts.models import Transfer, User
+from accounts.signin import SignInForm
+from kling_platform.errors import PlatformError
+
+LINES = 25
+
+
+@sensitive_post_parameters("password")
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def signin(request: HttpRequest) -> HttpResponse:
+    """The door. ``next`` is followed only within this site."""
+    onward = _safe(request, request.POST.get("next") or request.GET.get("next") or "")
+    if request.user.is_authenticated:
+        return redirect(onward)
+    form = SignInForm(request, data=request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        login(request, form.get_user())
+        return redirect(onward)
+    response = render(request, "accounts/signin.html", {"form": form, "next": onward})
+    if form.retry_after is not None:
+        response.status_code = 429
+        response["Retry-After"] = str(form.retry_after)
+    return response
+
+
+def _safe(request: HttpRequest, url: str) -> str:
+    ours = url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
+    return url if ours else "/"
+
+
+@require_POST
+def signout(request: HttpRequest) -> HttpResponse:
+    """Only by POST: a picture on another site must not sign anybody out."""
+    logout(request)
+    return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@never_cache
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
+    """Credits, money lines, keys, preferences."""
+    if request.headers.get("HX-Request") and "before" in request.GET:
+        return render(request, "accounts/_lines.html", _lines(request))
+    return render(request, "accounts/account.html", _account(request))
+
+
+def _account(request: HttpRequest) -> dict[str, Any]:
+    user = cast(User, request.user)
+    return {
+        "balances": quotas.balances(user),
+        "keys": user.api_keys.filter(revoked_at__isnull=True),
+        "key_form": KeyForm(),
+        **_lines(request),
+    }
+
+
+def _lines(request: HttpRequest) -> dict[str, Any]:
+    """One page of the journal of the user's own quota, newest first, found by key."""
+    rows = Transfer.objects.filter(wallet__quota__user=cast(User, request.user)).order_by("-pk")
+    before = request.GET.get("before", "")
+    if before.isascii() and before.isdigit():
+        rows = rows.filter(pk__lt=min(int(before), 2**63 - 1))
+    lines = list(rows[: LINES + 1])
+    return {"lines": lines[:LINES], "more": lines[LINES - 1].pk if len(lines) > LINES else None}
+
+
+@sensitive_post_parameters()
+@never_cache
+@login_required
+def make_key(request: HttpRequest) -> HttpResponse:
+    """A new key. Its text is in this one answer and nowhere else, so there is no redirect."""
+    if request.method != "POST":
+        return redirect("/account#keys")
+    form = KeyForm(request.POST)
+    context: dict[str, Any] = {}
+    status = 200
+    if form.is_valid():
+        scopes = ("read",) if form.cleaned_data["read_only"] else keys.SCOPES
+        try:
+            _key, text = services.make_key(
+                cast(User, request.user), label=form.cleaned_data["label"], scopes=scopes
+            )
+            context = {"new_key": text, "new_label": form.cleaned_data["label"]}
+            form = KeyForm()
+        except PlatformError as refusal:
+            form.add_error("label", str(refusal))
+            status = refusal.status
+    template = "accounts/_keys.html" if request.headers.get("HX-Request") else "accounts/account.html"
+    context = {**_account(request), **context, "key_form": form}
+    # htmx swaps only successful answers; the refusal stands in the form.
+    return render(request, template, context, status=200 if request.headers.get("HX-Request") else status)
+
+
+@login_required
+@require_POST
+def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
+    """End a key at once."""
+    try:
+        key = services.revoke_key(cast(User, request.user), key_id)
+    except PlatformError as refusal:
+        return _not_found(request, refusal)
+    messages.success(request, _("The key “%(label)s” no longer opens anything.") % {"label": key.label})
+    return redirect("/account#keys")
+
+
+def _not_found(request: HttpRequest, refusal: PlatformError) -> HttpResponse:
+    return render(request, f"{refusal.status}.html", {"message": refusal.message}, status=refusal.status)
+
+
+@sensitive_post_parameters()
+@never_cache
+@login_required
+def password(request: HttpRequest) -> HttpResponse:
+    """Change the password; other sessions of the user end, this one goes on."""
+    form = NewPasswordForm(request.user, data=request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        update_session_auth_hash(request, cast(User, form.user))
+        messages.success(request, _("Your password is changed. Other browsers have been signed out."))
+        return redirect("account")
+    return render(request, "accounts/password.html", {"form": form})

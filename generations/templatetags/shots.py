@@ -1,0 +1,141 @@
+"""Generations as people read them: shapes, clocks, sentences. No rules here, only words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from fractions import Fraction
+
+from django import template
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from generations import catalogue
+from generations.models import Event, Generation, Status, Video
+
+register = template.Library()
+
+# The shapes that the style sheet has classes for: the page's policy allows no inline style.
+SHAPES = {
+    "16x9": Fraction(16, 9),
+    "4x3": Fraction(4, 3),
+    "1x1": Fraction(1),
+    "3x4": Fraction(3, 4),
+    "9x16": Fraction(9, 16),
+}
+
+
+def video_of(generation: Generation) -> Video | None:
+    """The stored video, or None: a missing one-to-one raises, and templates should not have to know."""
+    return getattr(generation, "video", None)
+
+
+@register.filter
+def shape(generation: Generation) -> str:
+    """The class name of the nearest shape: the real file's, else the first picture's, else the wanted ratio's."""
+    video = video_of(generation)
+    if video:
+        return _nearest(video.width, video.height)
+    for image in generation.images.all():
+        if image.position == 0 and image.width and image.height:
+            return _nearest(image.width, image.height)
+    across, _colon, down = generation.size.partition(":")
+    return _nearest(int(across), int(down)) if across.isdigit() and down.isdigit() else "16x9"
+
+
+def _nearest(width: int, height: int) -> str:
+    ratio = Fraction(width, height)
+    # Nearest by factor, not by difference: 2:1 and 1:2 are equally far from a square.
+    return min(SHAPES, key=lambda name: max(ratio / SHAPES[name], SHAPES[name] / ratio))
+
+
+@register.filter
+def clock(seconds: float) -> str:
+    """“0:05”, “12:40”, “1:02:03”."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@register.filter
+def age(moment: datetime) -> int:
+    """Whole seconds since then."""
+    return max(0, int((timezone.now() - moment).total_seconds()))
+
+
+@register.filter
+def label(name: str) -> str:
+    """A model's name for people; its wire name where the catalogue no longer has it."""
+    model = catalogue.current().model(name)
+    return model.label if model else name
+
+
+@register.filter
+def resolution(generation: Generation) -> str:
+    """“720p”, from the model and mode; the mode's own word where the catalogue no longer has it."""
+    model = catalogue.current().model(generation.model)
+    found = [mode.resolution for mode in model.modes if mode.name == generation.mode] if model else []
+    return found[0] if found else generation.mode
+
+
+@register.filter
+def waiting(generation: Generation) -> str:
+    """What is going on with an open generation, in one sentence."""
+    if generation.status == Status.UNKNOWN:
+        return _("The gateway gave no clear answer. We keep asking; your credits are held, not spent.")
+    if generation.is_delayed:
+        return _("This takes longer than usual. Nothing is lost, and we keep watching.")
+    return {
+        Status.QUEUED: _("It starts as soon as a slot is free."),
+        Status.SUBMITTING: _("On its way to the gateway."),
+        Status.RUNNING: _("Most are ready within one to three minutes."),
+        Status.STORING: _("Made. Copying the file into our own storage."),
+    }.get(Status(generation.status), "")
+
+
+@register.filter
+def sentence(event: Event) -> str:
+    """One step of the history in plain words."""
+    step = (event.from_status, event.to_status)
+    words = {
+        ("", Status.QUEUED): _("Created, and its price held"),
+        (Status.QUEUED, Status.SUBMITTING): _("Sent to the gateway"),
+        (Status.SUBMITTING, Status.QUEUED): _("Not taken this time; back in the queue"),
+        (Status.SUBMITTING, Status.RUNNING): _("The gateway took it and is making it"),
+        (Status.SUBMITTING, Status.FAILED): _("The gateway refused it"),
+        (Status.SUBMITTING, Status.UNKNOWN): _("No clear answer from the gateway"),
+        (Status.RUNNING, Status.STORING): _("Made, and charged"),
+        (Status.RUNNING, Status.FAILED): _("The gateway could not make it"),
+        (Status.RUNNING, Status.UNKNOWN): _("No answer for a long time; we keep asking"),
+        (Status.UNKNOWN, Status.RUNNING): _("Found again: the gateway is making it"),
+        (Status.UNKNOWN, Status.STORING): _("Found again, made, and charged"),
+        (Status.UNKNOWN, Status.FAILED): _("Given up; the credits came back"),
+        (Status.STORING, Status.SUCCEEDED): _("Stored and ready"),
+        (Status.STORING, Status.FAILED): _("The finished file could not be fetched; refunded"),
+        (Status.QUEUED, Status.CANCELED): _("Canceled before it was sent"),
+        (Status.QUEUED, Status.FAILED): _("Waited for a day without being sent"),
+    }
+    return words.get(step, Status(event.to_status).label.capitalize())
+
+
+@register.filter
+def mismatch(generation: Generation) -> str:
+    """What differs between the wish and the real file, as a sentence; empty where nothing does."""
+    video = video_of(generation)
+    if video is None:
+        return ""
+    found = []
+    if not generation.images.all() and _nearest(video.width, video.height) != generation.size.replace(
+        ":", "x"
+    ):
+        found.append(
+            _("you asked for %(size)s, the file is %(width)d × %(height)d")
+            % {"size": generation.size, "width": video.width, "height": video.height}
+        )
+    if abs(video.seconds - generation.seconds) > 0.6:
+        found.append(
+            _("you asked for %(wanted)d seconds, the file has %(real).1f")
+            % {"wanted": generation.seconds, "real": video.seconds}
+        )
+    if generation.sound and not video.has_audio:
+        found.append(_("you asked for sound, the file is silent"))
+    return "; ".join(found)

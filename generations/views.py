@@ -1,0 +1,349 @@
+"""The portal's pages about videos: guards, work, render. Every lookup goes through ``for_user``, else 404."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db.models.fields.files import FieldFile
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import quotas
+from accounts.models import Transfer, User
+from generations import catalogue, services
+from generations.forms import FRAMES, ComposerForm, options, texts
+from generations.models import OPEN, Generation, Status, Video
+from generations.presets import IDEAS, MOVES
+from kling_platform import ranges
+from kling_platform.errors import PlatformError
+
+PAGE = 24
+# What one page may ask about at once; more cards than that are not on one.
+MOST_WATCHED = 100
+STOP_POLLING = 286
+
+SHOWN = {
+    "": (gettext_lazy("All"), None),
+    "open": (gettext_lazy("In the making"), OPEN),
+    "ready": (gettext_lazy("Ready"), (Status.SUCCEEDED,)),
+    "failed": (gettext_lazy("Failed"), (Status.FAILED, Status.CANCELED)),
+}
+
+
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+def _find(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
+    return get_object_or_404(
+        Generation.objects.for_user(request.user).select_related("video", "user").prefetch_related("images"),
+        pk=generation_id,
+    )
+
+
+@never_cache
+@login_required
+@require_GET
+def library(request: HttpRequest) -> HttpResponse:
+    """Newest first, a page at a time by key; an empty library teaches instead."""
+    show = request.GET.get("show", "")
+    if show not in SHOWN:
+        raise Http404
+    mine = Generation.objects.for_user(request.user)
+    rows = mine.select_related("video", "user").prefetch_related("images").newest_first()
+    if SHOWN[show][1]:
+        rows = rows.filter(status__in=SHOWN[show][1])
+    if after := _uuid(request.GET.get("after", "")):
+        rows = rows.before(get_object_or_404(mine, pk=after))
+    found = list(rows[: PAGE + 1])
+    page = found[:PAGE]
+    context = {
+        "page": page,
+        "last": page[-1] if len(found) > PAGE else None,
+        "open": [generation for generation in page if generation.is_open],
+        "show": show,
+        "deleted": _uuid(request.GET.get("deleted", "")),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "generations/_page.html", context)
+    context |= {
+        "tabs": [{"key": key, "name": name} for key, (name, _states) in SHOWN.items()],
+        "has_any": bool(page) or mine.exists(),
+        "ideas": IDEAS,
+    }
+    return render(request, "generations/library.html", context)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+@never_cache
+@login_required
+@require_GET
+def progress(request: HttpRequest) -> HttpResponse:
+    """What has changed on everything that one page watches; 286 tells htmx that nothing is left to watch."""
+    ids = [found for text in request.GET.get("ids", "").split(",")[:MOST_WATCHED] if (found := _uuid(text))]
+    rows = Generation.objects.for_user(request.user).filter(pk__in=ids)
+    watched = list(rows.select_related("video", "user").prefetch_related("images"))
+    on_detail = request.GET.get("on") == "detail"
+    context: dict[str, Any] = {"watched": watched}
+    if on_detail and watched:
+        context |= _detail(watched[0], _user(request))
+    status = 200 if any(generation.is_open for generation in watched) else STOP_POLLING
+    template = "generations/_detail_live.html" if on_detail else "generations/_progress.html"
+    return render(request, template, context, status=status)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """The composer. A script gets ``{"to": url}`` or ``{"errors": {field: [texts]}}``, a plain form a page."""
+    if request.method == "POST":
+        return _create(request)
+    form = ComposerForm(initial=_prefilled(request))
+    return _composer(request, form)
+
+
+def _create(request: HttpRequest) -> HttpResponse:
+    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY_BYTES:
+        raise RequestDataTooBig
+    form = ComposerForm(request.POST, request.FILES)
+    status = 400
+    if form.is_valid():
+        try:
+            kept = {name: _kept(request, form, name) for name in FRAMES}
+            generation = services.create(user=_user(request), request=form.to_request(kept))
+        except PlatformError as refusal:
+            form.show(refusal)
+            status = refusal.status
+        else:
+            to = reverse("detail", args=[generation.pk])
+            return JsonResponse({"to": to}, status=201) if _wants_json(request) else redirect(to)
+    if _wants_json(request):
+        return JsonResponse({"errors": form.errors}, status=status)
+    return _composer(request, form, status=status, files_lost=bool(request.FILES))
+
+
+def _kept(request: HttpRequest, form: ComposerForm, name: str) -> bytes | None:
+    """The picture of an earlier generation that the form kept; our own file, read again."""
+    source = form.cleaned_data[f"{name}_kept"]
+    if not source:
+        return None
+    image = get_object_or_404(_find(request, source).images, position=FRAMES.index(name), url="")
+    with image.file.open() as file:
+        return file.read()
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "") == "application/json"
+
+
+def _prefilled(request: HttpRequest) -> dict[str, Any]:
+    """From an idea (``?prompt=…``) or from an earlier one (``?from=ID``); else the first model."""
+    first = catalogue.current().models[0]
+    plain: dict[str, Any] = {"model": first.name, "seconds": first.seconds[0], "size": first.sizes[0]}
+    if source := _uuid(request.GET.get("from", "")):
+        old = _find(request, source)
+        plain |= {
+            name: getattr(old, name) for name in ("prompt", "model", "seconds", "size", "mode", "sound")
+        }
+        plain |= {"negative_prompt": old.metadata.get("negative_prompt", "")}
+        for image in old.images.all():
+            name = FRAMES[image.position]
+            plain |= {f"{name}_url": image.url} if image.url else {f"{name}_kept": old.pk}
+    known = {
+        name: request.GET[name] for name in ("prompt", "model", "seconds", "size") if name in request.GET
+    }
+    return plain | known
+
+
+def _composer(
+    request: HttpRequest, form: ComposerForm, *, status: int = 200, files_lost: bool = False
+) -> HttpResponse:
+    balances = quotas.balances(_user(request))
+    left = min((balance.wallet.available for balance in balances), default=None)
+    context = {
+        "form": form,
+        "options": options(),
+        "moves": MOVES,
+        "frames": [_frame_context(form, position) for position in range(len(FRAMES))],
+        "files_lost": files_lost,
+        "left": left,
+        "composer": {"rules": catalogue.as_data(), "left": left, "texts": texts()},
+    }
+    return render(request, "generations/composer.html", context, status=status)
+
+
+def _frame_context(form: ComposerForm, position: int) -> dict[str, Any]:
+    name = FRAMES[position]
+    kept = form[f"{name}_kept"].value()
+    return {
+        "name": name,
+        "label": (_("First frame"), _("Last frame"))[position],
+        "remove": (_("Remove the first frame"), _("Remove the last frame"))[position],
+        "url_label": (_("Address of the first frame"), _("Address of the last frame"))[position],
+        "file": form[f"{name}_file"],
+        "url": form[f"{name}_url"],
+        "kept": kept or "",
+        "kept_src": reverse("frame", args=[kept, position]) if _uuid(str(kept or "")) else "",
+    }
+
+
+@never_cache
+@login_required
+@require_GET
+def detail(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
+    """One video: player, recipe, what happened, what it cost."""
+    return render(request, "generations/detail.html", _detail(_find(request, generation_id), _user(request)))
+
+
+def _detail(generation: Generation, user: User) -> dict[str, Any]:
+    return {
+        "g": generation,
+        "events": generation.events.all(),
+        "lines": Transfer.objects.filter(
+            generation_id=generation.pk, wallet__quota__user_id=generation.user_id
+        ).order_by("pk"),
+        "may_change": _may_change(user, generation),
+        "again_price": _price_today(generation),
+    }
+
+
+def _may_change(user: User, generation: Generation) -> bool:
+    """The owner, an admin, or a manager of the team that shares it."""
+    if generation.user_id == user.pk or user.role == User.Role.ADMIN:
+        return True
+    return user.role == User.Role.MANAGER and generation.visibility == Generation.Visibility.TEAM
+
+
+def _price_today(generation: Generation) -> int | None:
+    """What the same recipe costs now; None where the catalogue no longer has it."""
+    try:
+        return catalogue.credits_for(
+            generation.model, generation.mode, seconds=generation.seconds, sound=generation.sound
+        )
+    except KeyError:
+        return None
+
+
+@login_required
+@require_http_methods(["GET", "HEAD"])
+def content(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponseBase:
+    """The bytes of the video, for the player and (``?download=1``) to keep."""
+    generation = _find(request, generation_id)
+    video = _video(generation)
+    attachment = _file_name(generation) if "download" in request.GET else ""
+    return ranges.serve(
+        request, video.file, content_type="video/mp4", etag=video.sha256, attachment=attachment
+    )
+
+
+def _file_name(generation: Generation) -> str:
+    """The start of the prompt, so that a folder of downloads can be read, and the id's, so that none is lost."""
+    words = re.sub(r"\W+", "-", generation.prompt)[:48].strip("-")
+    return f"{words}-{str(generation.pk)[:8]}.mp4"
+
+
+@login_required
+@require_http_methods(["GET", "HEAD"])
+def poster(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponseBase:
+    """A still of the video."""
+    video = _video(_find(request, generation_id))
+    return _picture(request, video.poster, etag=f"poster-{video.sha256}")
+
+
+def _video(generation: Generation) -> Video:
+    video = getattr(generation, "video", None)
+    if video is None:
+        raise Http404
+    return video
+
+
+@login_required
+@require_http_methods(["GET", "HEAD"])
+def frame(request: HttpRequest, generation_id: uuid.UUID, position: int) -> HttpResponseBase:
+    """A first or last frame that was uploaded; those given by address are never fetched by us."""
+    image = get_object_or_404(_find(request, generation_id).images, position=position, url="")
+    return _picture(request, image.file, etag=image.sha256)
+
+
+def _picture(request: HttpRequest, file: FieldFile, *, etag: str) -> HttpResponseBase:
+    kind = "image/png" if (file.name or "").endswith(".png") else "image/jpeg"
+    response = ranges.serve(request, file, content_type=kind, etag=etag)
+    # The bytes of one id never change, so a card that comes back needs no question for an hour.
+    response["Cache-Control"] = "private, max-age=3600"
+    return response
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
+    """Take back what was not sent yet."""
+    generation = _find_to_change(request, generation_id)
+    try:
+        services.cancel(generation, actor=_user(request))
+    except PlatformError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Canceled. Its credits are back."))
+    return redirect("detail", generation.pk)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
+    """The same recipe once more, as a new generation at today's price."""
+    generation = _find(request, generation_id)
+    try:
+        generation = services.retry(generation, user=_user(request))
+    except PlatformError as refusal:
+        messages.error(request, str(refusal))
+    return redirect("detail", generation.pk)
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
+    """Hide it from every door; the library offers to take that back."""
+    generation = _find_to_change(request, generation_id)
+    try:
+        services.delete(generation, actor=_user(request))
+    except PlatformError as refusal:
+        messages.error(request, str(refusal))
+        return redirect("detail", generation.pk)
+    return redirect(f"{reverse('library')}?deleted={generation.pk}")
+
+
+@login_required
+@require_POST
+def undelete(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
+    """Bring it back, within seven days."""
+    try:
+        generation = services.undelete(generation_id, user=_user(request))
+    except PlatformError as refusal:
+        raise Http404 from refusal
+    return redirect("detail", generation.pk)
+
+
+def _find_to_change(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
+    generation = _find(request, generation_id)
+    if not _may_change(_user(request), generation):
+        raise PermissionDenied
+    return generation

@@ -1,0 +1,62 @@
+// What every page needs: theme buttons, notes that close, copy buttons, dialogs, forms that are sent once.
+
+const stored = () => { try { return localStorage.getItem("theme") || "auto"; } catch { return "auto"; } };
+
+function showTheme() {
+  for (const button of document.querySelectorAll("[data-theme-choice]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.themeChoice === stored()));
+  }
+}
+
+function chooseTheme(choice) {
+  try { localStorage.setItem("theme", choice); } catch { /* private window: the choice lasts for this page */ }
+  window.applyTheme();
+  showTheme();
+}
+
+async function copy(button) {
+  const source = document.getElementById(button.dataset.copy);
+  const text = source.value ?? source.textContent.trim();
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without https there is no clipboard API: select, so that the keyboard can copy.
+    getSelection().selectAllChildren(source);
+    return;
+  }
+  const label = button.querySelector("[data-copy-label]") || button;
+  const before = label.textContent;
+  label.textContent = button.dataset.copied;
+  setTimeout(() => { label.textContent = before; }, 1800);
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-theme-choice], [data-dismiss-note], [data-copy], [data-open-dialog], [data-close-dialog]");
+  if (!target) return;
+  const data = target.dataset;
+  if (data.themeChoice) chooseTheme(data.themeChoice);
+  else if ("dismissNote" in data) target.closest(".note").remove();
+  else if (data.copy) copy(target);
+  else if (data.openDialog) document.getElementById(data.openDialog).showModal();
+  else if ("closeDialog" in data) target.closest("dialog").close();
+});
+
+// A form is sent once: the button shows that it is on its way until the next page is there.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("[data-once]")) return;
+  if (form.dataset.sent) { event.preventDefault(); return; }
+  form.dataset.sent = "1";
+  event.submitter?.setAttribute("aria-busy", "true");
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+});
+
+// The page says what the server refused, instead of htmx's silence.
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.xhr.status === 401 || event.detail.xhr.status === 403) location.reload();
+});
+
+showTheme();
