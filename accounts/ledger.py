@@ -2,7 +2,7 @@
 
 Every movement is one call of ``post()``: a guarded UPDATE of the wallet, then one line of the journal
 whose ``seq`` is the wallet's new version. The caller holds the transaction, so a movement is part of
-whatever it belongs to. Amounts are whole credits.
+whatever it belongs to; outside of one ``post()`` refuses. Amounts are whole credits.
 
 Wallets are always taken in the order of their ids, so two callers cannot wait for each other.
 """
@@ -44,10 +44,12 @@ EFFECTS: dict[str, Effect] = {
     Kind.REFUND: Effect(spent=-1, available=+1),
     Kind.EXPIRE: Effect(available=-1, expired=+1),
 }
+# What begins something new, and so needs a period that is still open.
+BEGINNINGS = frozenset({Kind.ALLOT, Kind.GRANT, Kind.ADJUST, Kind.RESERVE})
 
 
 class CannotPay(Exception):
-    """The guard of a movement did not hold: this wallet has less than the amount. Nothing was written."""
+    """A movement's guard did not hold: the wallet has less than the amount, or is closed. Nothing was written."""
 
     def __init__(self, wallet_id: int) -> None:
         super().__init__(wallet_id)
@@ -73,9 +75,18 @@ def post(
     reason: str = "",
     actor: User | None = None,
 ) -> Transfer:
-    """Move ``amount`` credits and write the line. Raises ``CannotPay`` where a column would go below zero."""
+    """Move ``amount`` credits and write the line.
+
+    Raises ``CannotPay`` where a column would go below zero, or where a closed wallet would begin anew.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise transaction.TransactionManagementError(
+            "wallet and journal change in one transaction or not at all"
+        )
     deltas = {name: sign * amount for name, sign in EFFECTS[kind]._asdict().items() if sign and amount}
-    guards = {f"{name}__gte": -delta for name, delta in deltas.items() if delta < 0}
+    guards: dict[str, object] = {f"{name}__gte": -delta for name, delta in deltas.items() if delta < 0}
+    if kind in BEGINNINGS:
+        guards["closed_at__isnull"] = True
     changes = {name: F(name) + delta for name, delta in deltas.items()}
     if Wallet.objects.filter(pk=wallet_id, **guards).update(version=F("version") + 1, **changes) != 1:
         raise CannotPay(wallet_id)
@@ -94,8 +105,9 @@ def post(
     )
 
 
+@transaction.atomic
 def reserve(wallet_ids: Iterable[int], amount: int, *, generation_id: uuid.UUID) -> None:
-    """Hold ``amount`` in every wallet, or in none: ``CannotPay`` ends the caller's transaction."""
+    """Hold ``amount`` in every wallet, or in none: then ``CannotPay`` names the one that has too little."""
     for wallet_id in sorted(wallet_ids):
         post(wallet_id, Kind.RESERVE, amount, generation_id=generation_id)
 
@@ -188,14 +200,14 @@ def adjust(wallet_id: int, amount: int, *, reason: str, actor: User | None) -> M
 
 
 @transaction.atomic
-def allot(wallet_id: int, credits: int, *, actor: User | None = None) -> Moved:
+def allot(wallet_id: int, credits: int, *, reason: str = "", actor: User | None = None) -> Moved:
     """Bring the quota's own part of a wallet to ``credits``, whatever was granted or corrected besides."""
 
     def difference() -> int:
         lines = Transfer.objects.filter(wallet_id=wallet_id, kind=Kind.ALLOT)
         return credits - (lines.aggregate(n=Sum("amount"))["n"] or 0)
 
-    return _move_within_reach(wallet_id, Kind.ALLOT, difference, reason="", actor=actor)
+    return _move_within_reach(wallet_id, Kind.ALLOT, difference, reason=reason, actor=actor)
 
 
 def _move_within_reach(

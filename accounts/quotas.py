@@ -57,7 +57,6 @@ class Balance:
         return _("%(whose)s %(quota)s") % {"whose": whose, "quota": periods_[self.wallet.period]}
 
 
-@transaction.atomic
 def paying_wallets(
     *, user: User, team: Team | None = None, api_key: ApiKey | None = None
 ) -> dict[int, Quota]:
@@ -70,10 +69,7 @@ def paying_wallets(
         owners |= Q(team=team)
     if api_key is not None:
         owners |= Q(api_key=api_key)
-    found: dict[int, Quota] = {}
-    for quota in _with_open_wallet(Quota.objects.filter(owners)):
-        current = quota.open_wallet_id if quota.open_until is None or quota.open_until > quota.now else None  # type: ignore[attr-defined]
-        found[current or _open_wallet(quota.pk)] = quota
+    found = _current(Quota.objects.filter(owners))
     if not any(quota.user_id for quota in found.values()):
         raise NoQuota(
             _("You have no quota yet, so nothing was made and nothing was charged. Ask an admin for one.")
@@ -81,60 +77,110 @@ def paying_wallets(
     return found
 
 
-def _with_open_wallet(quotas: QuerySet[Quota]) -> QuerySet[Quota]:
-    """Each quota with the id and end of its open wallet, and the database's clock, in one query."""
-    return quotas.annotate(
-        open_wallet=FilteredRelation("wallets", condition=Q(wallets__closed_at__isnull=True)),
-    ).annotate(open_wallet_id=F("open_wallet__pk"), open_until=F("open_wallet__ends_at"), now=Now())
+def balances(user: User, *, api_key: ApiKey | None = None) -> list[Balance]:
+    """The user's own balance first, then those of the teams and of the key."""
+    owners = Q(user=user) | Q(team__in=user.teams.all())
+    if api_key is not None:
+        owners |= Q(api_key=api_key)
+    found = _current(Quota.objects.filter(owners).select_related("team", "api_key"))
+    wallets = Wallet.objects.in_bulk(found)
+    known = [Balance(quota, wallets[wallet_id]) for wallet_id, quota in found.items()]
+    return sorted(known, key=lambda b: (("user", "team", "key").index(b.scope), b.quota.pk))
+
+
+def balance(quota: Quota) -> Balance:
+    """What one quota still allows now."""
+    ((wallet_id, found),) = _current(Quota.objects.filter(pk=quota.pk)).items()
+    return Balance(found, Wallet.objects.get(pk=wallet_id))
+
+
+def _current(quotas: QuerySet[Quota]) -> dict[int, Quota]:
+    """Id of the wallet of each quota's running period, with the quota; reads only, unless a period is over."""
+    open_wallet = FilteredRelation("wallets", condition=Q(wallets__closed_at__isnull=True))
+    rows = list(
+        quotas.annotate(open_wallet=open_wallet)
+        .annotate(
+            open_id=F("open_wallet__pk"),
+            open_until=F("open_wallet__ends_at"),
+            open_period=F("open_wallet__period"),
+            now=Now(),
+        )
+        .order_by("pk")
+    )
+    ids = {row.pk: row.open_id for row in rows}  # type: ignore[attr-defined]
+    if not all(row.open_id and _runs(row, row.open_period, row.open_until) for row in rows):  # type: ignore[attr-defined]
+        ids = {wallet.quota_id: wallet.pk for wallet in _locked_wallets(list(ids))}
+    return {ids[row.pk]: row for row in rows}
+
+
+def _runs(quota: Quota, period: str, ends_at: datetime | None) -> bool:
+    """Whether an open wallet of this period is the quota's current one; ``quota.now`` is the database's clock."""
+    return period == quota.period and (ends_at is None or ends_at > quota.now)  # type: ignore[attr-defined]
 
 
 def current_wallet(quota: Quota) -> Wallet:
-    """The wallet of the period that is running now, made if need be."""
-    return Wallet.objects.get(pk=_open_wallet(quota.pk))
+    """The wallet of the period that is running now, made if need be; locked until the transaction's end.
+
+    The lock keeps the period open until a change has been posted.
+    """
+    (wallet,) = _locked_wallets([quota.pk])
+    return wallet
 
 
 @transaction.atomic
-def _open_wallet(quota_id: int) -> int:
-    """Id of the quota's current wallet. The quota's row is the lock: two callers open one wallet.
+def _locked_wallets(quota_ids: list[int]) -> list[Wallet]:
+    """The current wallet of each quota; one whose period is over is closed, and a new one opened.
 
-    A quota whose kind of period was changed begins a new wallet; the old one is closed.
+    A quota whose kind of period was changed begins a new wallet too. Quotas are locked before wallets,
+    both in the order of their ids, as everywhere: two callers open one wallet and never wait in a circle.
     """
-    quota = Quota.objects.select_for_update().get(pk=quota_id)
-    now = Quota.objects.annotate(now=Now()).values_list("now", flat=True).get(pk=quota_id)
-    starts_at, ends_at = periods.bounds(quota.period, now, settings.TIME_ZONE)
-    standing = Wallet.objects.filter(quota=quota, closed_at__isnull=True).first()
-    if standing and (standing.ends_at is None or standing.ends_at > now) and standing.period == quota.period:
-        return standing.pk
-    if standing:
+    quotas = Quota.objects.filter(pk__in=quota_ids).annotate(now=Now()).order_by("pk").select_for_update()
+    locked = list(quotas)
+    standing = {
+        wallet.quota_id: wallet
+        for wallet in Wallet.objects.filter(quota__in=locked, closed_at__isnull=True)
+        .order_by("pk")
+        .select_for_update()
+    }
+    return [_continued(quota, standing.get(quota.pk)) for quota in locked]
+
+
+def _continued(quota: Quota, standing: Wallet | None) -> Wallet:
+    if standing is not None:
+        if _runs(quota, standing.period, standing.ends_at):
+            return standing
         ledger.close(standing.pk)
+    starts_at, ends_at = periods.bounds(quota.period, quota.now, settings.TIME_ZONE)  # type: ignore[attr-defined]
     wallet = Wallet.objects.create(quota=quota, period=quota.period, starts_at=starts_at, ends_at=ends_at)
     ledger.allot(wallet.pk, quota.credits)
-    return wallet.pk
-
-
-def balances(user: User, *, api_key: ApiKey | None = None) -> list[Balance]:
-    """The user's own balance first, then those of the teams and of the key."""
-    owners = Q(user=user) | Q(team__members=user)
-    if api_key is not None:
-        owners |= Q(api_key=api_key)
-    quotas = Quota.objects.filter(owners).select_related("team", "api_key").distinct()
-    found = [Balance(quota, current_wallet(quota)) for quota in quotas]
-    return sorted(found, key=lambda b: ("user", "team", "key").index(b.scope))
+    return wallet
 
 
 def refusal(wallet_id: int, quota: Quota, price: int) -> InsufficientQuota:
-    """The sentence for a wallet that cannot pay: which quota, what is left, what it needs, when it resets."""
-    balance = Balance(quota, Wallet.objects.get(pk=wallet_id))
+    """The sentence for a wallet that cannot pay: which quota, what is left, what it needs, when it resets.
+
+    To be called after the transaction that failed. The wallet may have been opened in it, and so be gone
+    by now; the quota's balance is asked for anew.
+    """
+    now = balance(quota)
+    if now.wallet.available >= price:
+        return InsufficientQuota(
+            _("Your credits changed at this very moment. Nothing was charged; please send it again.")
+        )
     values = {
-        "quota": balance.name,
-        "left": balance.wallet.available,
+        "quota": now.name,
+        "left": now.wallet.available,
         "price": price,
-        "date": date_format(localtime(balance.resets_at), "j F") if balance.resets_at else "",
+        "date": date_format(localtime(now.resets_at), _day_and_month()) if now.resets_at else "",
     }
-    if balance.resets_at:
+    if now.resets_at:
         text = _("%(quota)s: %(left)d credits left, this needs %(price)d, resets %(date)s.")
     else:
         text = _("%(quota)s: %(left)d credits left, this needs %(price)d.")
     advice = _("Nothing was charged. Take a cheaper option, or ask an admin for more.")
     sentence = text % values
     return InsufficientQuota(f"{sentence[:1].upper()}{sentence[1:]} {advice}")
+
+
+def _day_and_month() -> str:
+    return pgettext("a day and month, as a date format of Django", "j F")

@@ -33,6 +33,7 @@ def set_quota(
     *,
     credits: int,
     period: str | None = None,
+    reason: str = "",
     actor: User | None = None,
     version: int | None = None,
 ) -> ledger.Moved:
@@ -61,7 +62,7 @@ def set_quota(
                 _("Somebody else changed this quota meanwhile; nothing was saved. Look again, then decide.")
             )
         quota.refresh_from_db()
-    change = ledger.allot(quotas.current_wallet(quota).pk, credits, actor=actor)
+    change = ledger.allot(quotas.current_wallet(quota).pk, credits, reason=reason, actor=actor)
     audit(
         "quota.set",
         owner,
@@ -69,6 +70,7 @@ def set_quota(
         before=before,
         credits=credits,
         period=quota.period,
+        reason=reason,
         **change._asdict(),
     )
     return change
@@ -138,7 +140,12 @@ def revoke_key(user: User, key_id: int, *, actor: User | None = None) -> ApiKey:
 
 @transaction.atomic
 def set_active(user: User, active: bool, *, actor: User | None) -> None:
-    """Suspend or bring back a user: sessions, keys and links follow the flag at once."""
+    """Suspend or bring back a user: sessions, keys and links follow the flag at once.
+
+    Nobody suspends himself, so there is always an admin left who can undo it.
+    """
+    if actor == user and not active:
+        raise WrongState(_("You cannot suspend yourself. Ask another admin."))
     if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
         user.is_active = active
         audit("user.resume" if active else "user.suspend", user, actor=actor)
@@ -146,11 +153,16 @@ def set_active(user: User, active: bool, *, actor: User | None) -> None:
 
 @transaction.atomic
 def set_role(user: User, role: str, *, actor: User | None) -> None:
-    """Make somebody a member, manager or admin; admins alone enter ``/admin/``."""
+    """Make somebody a member, manager or admin; admins alone enter ``/admin/``.
+
+    No admin gives up the role by his own hand, so the last one cannot either.
+    """
     if role not in User.Role.values:
         raise InvalidValue(_("A role is one of member, manager and admin."), param="role")
     if user.role == role:
         return
+    if actor == user and user.role == User.Role.ADMIN:
+        raise WrongState(_("You cannot take the admin role from yourself. Ask another admin."))
     before, user.role = user.role, role
     user.is_staff = user.is_superuser = role == User.Role.ADMIN
     user.save(update_fields=["role", "is_staff", "is_superuser"])
@@ -193,18 +205,27 @@ def provision(
             user.email = email
         if password is not None:
             validate_password(password, user)
-            user.set_password(password)
+            if made or not user.check_password(password):  # a new hash would end the user's sessions
+                user.set_password(password)
         user.full_clean(exclude=["password"])
     except ValidationError as error:
         raise InvalidValue("; ".join(error.messages)) from error
-    user.save()
+    user.save(update_fields=None if made else ["email", "password"])
     if role is not None:
         set_role(user, role, actor=actor)
     if made:
         audit("user.make", user, actor=actor, role=user.role)
     if made or credits is not None or period is not None:
-        standing = Quota.objects.filter(user=user).first()
-        amount = credits if credits is not None else standing.credits if standing else DEFAULT_CREDITS
-        set_quota(user, credits=amount, period=period, actor=actor)
+        _provision_quota(user, credits, period, actor)
     text = make_key(user, label=api_key, actor=actor)[1] if api_key else None
     return Provisioned(user, password, text)
+
+
+def _provision_quota(user: User, credits: int | None, period: str | None, actor: User | None) -> None:
+    standing = Quota.objects.filter(user=user).first()
+    wanted = (
+        credits if credits is not None else standing.credits if standing else DEFAULT_CREDITS,
+        period or (standing.period if standing else DEFAULT_PERIOD),
+    )
+    if standing is None or wanted != (standing.credits, standing.period):
+        set_quota(user, credits=wanted[0], period=wanted[1], actor=actor)

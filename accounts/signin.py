@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
@@ -58,7 +57,7 @@ class AdminSignInForm(SignInForm):
     }
     required_css_class = "required"
 
-    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+    def confirm_login_allowed(self, user: User) -> None:
         super().confirm_login_allowed(user)
-        if not (isinstance(user, User) and user.role == User.Role.ADMIN and user.is_staff):
+        if not (user.role == User.Role.ADMIN and user.is_staff):
             raise ValidationError(self.error_messages["not_admin"], code="not_admin")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 TABLES = ("accounts_transfer", "accounts_auditentry")
@@ -18,10 +18,10 @@ def _names(table: str) -> tuple[str, str]:
 
 
 def install(using: str = "default", **_: Any) -> None:
-    """Put every trigger in place; harmless when they stand already."""
+    """Put every trigger in place, as it is written here; harmless when they stand already."""
     connection = connections[using]
     existing = set(connection.introspection.table_names())
-    with connection.cursor() as cursor:
+    with transaction.atomic(using), connection.cursor() as cursor:
         for table in TABLES:
             if table in existing:
                 for statement in _statements(connection, table):
@@ -41,16 +41,22 @@ def remove(using: str = "default") -> None:
 
 
 def missing(using: str = "default") -> list[str]:
-    """Names of triggers that should stand and do not."""
+    """Names of triggers that should stand and do not, or do not do what is written here."""
     connection = connections[using]
-    query = (
-        "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
-        if connection.vendor == "postgresql"
-        else "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-    )
     with connection.cursor() as cursor:
-        cursor.execute(query)
-        standing = {row[0] for row in cursor.fetchall()}
+        if connection.vendor == "postgresql":
+            # "O" and "A" fire in normal sessions; a body that no longer raises is as good as none.
+            cursor.execute(
+                "SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+                "WHERE t.tgenabled IN ('O', 'A') AND p.prosrc LIKE '%%RAISE EXCEPTION%%' "
+                "AND t.tgrelid IN (SELECT to_regclass(name) FROM unnest(%s) AS name)",
+                [list(TABLES)],
+            )
+            standing = {row[0] for row in cursor.fetchall()}
+        else:
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            written = {s for table in TABLES for s in _statements(connection, table)}
+            standing = {name for name, sql in cursor.fetchall() if sql in written}
     return [name for table in TABLES for name in _names(table) if name not in standing]
 
 
@@ -71,10 +77,13 @@ def _statements(connection: BaseDatabaseWrapper, table: str) -> list[str]:
         ]
     changed = " OR ".join(f"NEW.{c} IS NOT OLD.{c}" for c in columns)
     return [
-        f"CREATE TRIGGER IF NOT EXISTS {no_update} BEFORE UPDATE ON {table} "
+        # SQLite can't replace a trigger, and IF NOT EXISTS would keep one of an older release.
+        f"DROP TRIGGER IF EXISTS {no_update}",
+        f"DROP TRIGGER IF EXISTS {no_delete}",
+        f"CREATE TRIGGER {no_update} BEFORE UPDATE ON {table} "
         f"WHEN {changed} OR NEW.actor_id IS NOT NULL "
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
-        f"CREATE TRIGGER IF NOT EXISTS {no_delete} BEFORE DELETE ON {table} "
+        f"CREATE TRIGGER {no_delete} BEFORE DELETE ON {table} "
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
     ]
 
