@@ -6,12 +6,17 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
 
 
 @register(Tags.security)
 def secrets_are_set(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Without DEBUG a real SECRET_KEY is needed: sessions, links and queued tasks are signed with it."""
-    if settings.SECRET_KEY or settings.DEBUG:
+    try:
+        settings.SECRET_KEY  # noqa: B018 - Django raises when it is empty
+    except ImproperlyConfigured:
+        pass
+    else:
         return []
     return [Error("SECRET_KEY is empty.", hint="Set SECRET_KEY to 50 random characters.", id="kling.E001")]
 

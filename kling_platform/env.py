@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.parse
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +47,54 @@ def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
 
 
+def folder(name: str, default: Path) -> Path:
+    """A folder, made if need be, as an absolute path."""
+    path = Path(text(name) or default).absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name}={str(path)!r} cannot be made ({error.strerror}): name a folder that can be written to."
+        ) from None
+    return path
+
+
+def zone(name: str, default: str) -> str:
+    """A time zone of the IANA database."""
+    value = text(name, default)
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ImproperlyConfigured(f"{name}={value!r}: expected a time zone such as Asia/Shanghai.") from None
+    return value
+
+
+def endpoints(name: str) -> frozenset[str]:
+    """``host:port`` pairs; an IPv6 address in brackets."""
+    found = names(name)
+    for value in found:
+        if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", value):
+            raise ImproperlyConfigured(f"{name}: {value!r} is not host:port.")
+    return frozenset(found)
+
+
 def url(name: str, default: str) -> str:
     """An http(s) address without a trailing slash, user, query or fragment."""
     value = text(name, default).rstrip("/")
-    parts = urllib.parse.urlsplit(value)
+    parts = _split(name, value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
         raise ImproperlyConfigured(f"{name}={value!r}: expected an address such as https://example.com.")
     return value
+
+
+def _split(name: str, value: str) -> urllib.parse.SplitResult:
+    """The parts of an address whose port is a number; it may hold a password, so it is never shown."""
+    try:
+        parts = urllib.parse.urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is no address: {error}.") from None
+    return parts
 
 
 def database(name: str, fallback: Path) -> dict[str, Any]:
@@ -62,7 +105,7 @@ def database(name: str, fallback: Path) -> dict[str, Any]:
     value = text(name)
     if not value:
         return sqlite(fallback)
-    parts = urllib.parse.urlsplit(value)
+    parts = _split(name, value)
     path = urllib.parse.unquote(parts.path)
     if parts.scheme == "sqlite" and path.strip("/"):
         return sqlite(Path(path[1:] if path.startswith("//") or not parts.netloc else path))
@@ -104,7 +147,7 @@ def email(name: str) -> dict[str, Any]:
     value = text(name)
     if not value:
         return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
-    parts = urllib.parse.urlsplit(value)
+    parts = _split(name, value)
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise ImproperlyConfigured(f"{name}: expected smtp://user:password@host:587?tls=1.")
     options = dict(urllib.parse.parse_qsl(parts.query))

@@ -15,8 +15,7 @@ from kling_platform import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 TESTING = env.flag("KLING_TESTING", default=False)
-VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
-VAR_DIR.mkdir(parents=True, exist_ok=True)
+VAR_DIR = env.folder("VAR_DIR", BASE_DIR / "var")
 
 # --- who we are -------------------------------------------------------------
 DEBUG = env.flag("DEBUG", default=False)
@@ -109,7 +108,7 @@ MAX_CREDITS = 1_000_000_000_000
 
 # --- languages and time -----------------------------------------------------
 USE_TZ = True
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.zone("TIME_ZONE", "UTC")
 LANGUAGE_CODE = env.text("LANGUAGE_CODE", "en", choices=("en", "zh-hans"))
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
@@ -161,7 +160,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-EGRESS_ALLOW = frozenset(env.names("EGRESS_ALLOW"))
+EGRESS_ALLOW = env.endpoints("EGRESS_ALLOW")
 
 # --- upstream ---------------------------------------------------------------
 OMNIMAAS_BASE_URL = env.url("OMNIMAAS_BASE_URL", "https://api.omnimaas.com")

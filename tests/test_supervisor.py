@@ -128,7 +128,12 @@ if pid == 0:
     os._exit(0)
 os.waitpid(pid, 0)
 """
-    child = Child("tasks", [sys.executable, "-c", script], log=log, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    child = Child(
+        "tasks",
+        [sys.executable, "-c", script],
+        log=log,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
     children.append(child)
     child.start()
     wait_until(lambda: log.read_text().count("working") == 2, 10)

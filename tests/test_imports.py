@@ -1,0 +1,179 @@
+"""Who may import whom, read from the code itself: the arrows that keep the house in order."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("kling_platform", "accounts", "generations")
+
+# Leaves that anybody may use: refusals, and the checks of a text.
+BASE = ("kling_platform.errors", "kling_platform.text")
+MODELS = ("accounts.models", "generations.models")
+
+# The core: the first line that fits a module is the whole list of ours that it may import.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "kling_platform.errors": (),
+    "kling_platform.env": (),
+    "kling_platform.lifeline": (),
+    "kling_platform.supervisor": (),
+    "kling_platform.text": ("kling_platform.errors",),
+    "kling_platform.egress": ("kling_platform.errors",),
+    "kling_platform.api": BASE,
+    "accounts.models": BASE,
+    "accounts.periods": (),
+    "accounts.triggers": (),
+    "accounts.ledger": (*BASE, "accounts.models"),
+    "accounts.keys": (*BASE, "accounts.models"),
+    "accounts.quotas": (*BASE, "accounts.models", "accounts.ledger", "accounts.periods"),
+    "accounts.services": (*BASE, "accounts.models", "accounts.ledger", "accounts.quotas", "accounts.keys"),
+    "generations.models": BASE,
+    "generations.catalogue": BASE,
+    "generations.pacing": BASE,
+    "generations.omnimaas": (*BASE, "generations.omnimaas.*"),
+    "generations.omnimaas.*": (*BASE, "generations.omnimaas", "generations.omnimaas.*"),
+    "generations.lanes": (*BASE, *MODELS),
+    "generations.lifecycle": (*BASE, *MODELS),
+    "generations.dispatch": (*BASE, *MODELS, "generations.lifecycle"),
+    # Pictures are checked by their bytes, an address by its form alone: see the test below.
+    "generations.images": (*BASE, "kling_platform.egress"),
+    "generations.services*": (
+        *BASE,
+        *MODELS,
+        *(f"accounts.{name}" for name in ("ledger", "quotas", "services")),
+        *(f"generations.{name}" for name in ("lifecycle", "catalogue", "pacing", "dispatch", "images")),
+        "generations.services.*",
+    ),
+    "generations.archive": (*BASE, *MODELS, "kling_platform.egress"),
+    "generations.webhooks": (*BASE, *MODELS, "kling_platform.egress"),
+}
+# What no door may touch: the writers below the services, and everybody who talks to the world.
+NOT_FOR_DOORS = (
+    "accounts.ledger",
+    *(f"generations.{name}" for name in ("lifecycle", "lanes", "tasks", "archive", "webhooks")),
+    "generations.omnimaas*",
+    "kling_platform.egress",
+)
+DOORS = ("*.views", "*.forms", "*.urls", "*.admin", "*.api*", "*.templatetags.*", "*.management.commands.*")
+# Each stands for one command that exists to talk to upstream, or to be it.
+MAY_SPEAK = ("generations.management.commands.sandbox", "generations.management.commands.probe_upstream")
+NETWORK = ("requests", "urllib3", "http.client", "http.server", "socket", "ssl", "smtplib", "urllib.request")
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            if "migrations" not in path.parts:
+                name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(source: str, module: str, known: Iterable[str]) -> set[str]:
+    """Everything a module imports, wherever in it; ``from a import b`` is ``a.b`` when that is a module."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = module.split(".")[: -node.level]
+                base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                found.add(full if full in known else base)
+    return found
+
+
+IMPORTS = {name: imports(path.read_text(), name, MODULES) for name, path in MODULES.items()}
+OURS = {name: {other for other in found if other in MODULES} for name, found in IMPORTS.items()}
+
+
+def fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def reached(name: str) -> set[str]:
+    """The modules of ours that run when this one is imported, itself included."""
+    seen, waiting = set(), [name]
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            waiting += OURS[module]
+    return seen
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_imports_only_what_it_may(name: str) -> None:
+    allowed = next((some for pattern, some in MAY_IMPORT.items() if fnmatch(name, pattern)), None)
+    if allowed is not None:
+        assert {other for other in OURS[name] - {name} if not fits(other, allowed)} == set()
+    if name.startswith("accounts"):
+        assert not {other for other in OURS[name] if other.startswith("generations")}
+    if fits(name, DOORS) and name != "kling_platform.api" and name not in MAY_SPEAK:
+        assert {other for other in OURS[name] if fits(other, NOT_FOR_DOORS)} == set()
+    assert "generations.tasks" not in OURS[name], "tasks are named by their dotted path, never imported"
+    assert not {other for other in IMPORTS[name] if other.split(".")[0] == "tests"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("generations.services")))
+def test_no_service_touches_the_network(name: str) -> None:
+    users = {module for module in reached(name) if fits_network(IMPORTS[module])}
+    assert users <= {"kling_platform.egress"}, "only the form of an address may be looked at"
+    if "kling_platform.egress" in users:
+        ways = {module for module in reached(name) if "kling_platform.egress" in OURS[module]}
+        assert ways == {"generations.images"}
+
+
+def fits_network(names: Iterable[str]) -> bool:
+    return any(name == bad or name.startswith(bad + ".") for name in names for bad in NETWORK)
+
+
+def test_pictures_use_nothing_of_egress_but_the_look_at_a_form() -> None:
+    tree = ast.parse(MODULES["generations.images"].read_text())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "egress"
+    }
+    assert used <= {"check_url_form"}
+    assert "from kling_platform.egress" not in MODULES["generations.images"].read_text()
+
+
+def test_no_two_modules_import_each_other() -> None:
+    for name in MODULES:
+        for other in OURS[name] - {name}:
+            parent_and_child = name.startswith(other + ".") or other.startswith(name + ".")
+            assert parent_and_child or name not in OURS[other], f"{name} and {other}"
+
+
+def test_the_sandbox_is_not_asked_for() -> None:
+    """It is an address like any other: no production code knows whether it talks to the sandbox."""
+    for name, found in OURS.items():
+        if not name.startswith("generations.omnimaas.sandbox") and name not in MAY_SPEAK:
+            assert not {other for other in found if other.startswith("generations.omnimaas.sandbox")}, name
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import generations.tasks", "generations.tasks"),
+        ("from generations import tasks", "generations.tasks"),
+        ("def f():\n    from generations.tasks import poll", "generations.tasks"),
+        ("from . import tasks", "generations.tasks"),
+        ("from .tasks import poll", "generations.tasks"),
+    ],
+)
+def test_every_way_to_import_is_seen(source: str, expected: str) -> None:
+    assert expected in imports(source, "generations.views", {"generations", "generations.tasks"})
