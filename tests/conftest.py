@@ -1,0 +1,113 @@
+"""What every test may ask for: people with quotas, a queue that is worked off, an upstream that is real."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db.models.functions import Now
+from django.utils.module_loading import import_string
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from accounts import services as accounts
+from accounts.models import User
+from generations.models import Generation, Status
+
+if TYPE_CHECKING:
+    from generations.omnimaas.sandbox.server import SandboxServer
+
+PASSWORD = "correct horse battery staple"
+SANDBOX_KEY = "sk-sandbox-of-the-tests"
+QUICK = 200.0  # how many times faster than normal the sandbox works in tests
+
+Work = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def _media(settings: Any, tmp_path: Path) -> None:
+    """Each test's files lie in a folder of its own."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+
+
+def person(name: str, role: str = User.Role.MEMBER, credits: int = 1_000) -> User:
+    """A user with a quota, made as an operator would make one; everybody's password is PASSWORD."""
+    return accounts.provision(name, password=PASSWORD, role=role, credits=credits).user
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return person("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return person("bob")
+
+
+@pytest.fixture
+def boss(db: None) -> User:
+    """An admin."""
+    return person("boss", role=User.Role.ADMIN)
+
+
+@pytest.fixture
+def alice_key(alice: User) -> str:
+    """The text of a key of alice's that may read and create."""
+    return accounts.make_key(alice, label="tests")[1]
+
+
+@pytest.fixture
+def bob_key(bob: User) -> str:
+    return accounts.make_key(bob, label="tests")[1]
+
+
+@pytest.fixture
+def sandbox(settings: Any, tmp_path: Path) -> Iterator[SandboxServer]:
+    """The real sandbox on a free port, fast, and the platform pointed at it."""
+    from generations.omnimaas.sandbox.server import SandboxServer
+
+    server = SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=QUICK, port=0)
+    server.start()
+    settings.OMNIMAAS_BASE_URL = server.url
+    settings.OMNIMAAS_API_KEY = SANDBOX_KEY
+    settings.EGRESS_ALLOW = frozenset({server.url.removeprefix("http://")})
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def work(db: None) -> Work:
+    """``work()`` does what a worker would, here and now, until nothing is left to do.
+
+    It runs the queued tasks themselves, brings forward what is to be polled later (the rows' times are
+    moved, never the clock), and returns how many tasks ran. Fails when it is not quiet after ``seconds``.
+    """
+
+    def until_quiet(seconds: float = 30.0) -> int:
+        ran, deadline = 0, time.monotonic() + seconds
+        while True:
+            ran += run_queued(deadline)
+            running = Generation.objects.filter(status=Status.RUNNING)
+            if not running.update(next_check_at=Now()):
+                return ran
+            assert time.monotonic() < deadline, f"still running: {list(running.values())}"
+            import_string("generations.tasks.poll")(seconds=0.01)
+
+    return until_quiet
+
+
+def run_queued(deadline: float) -> int:
+    """Take one task after the other out of the queue and call it, as a task process does."""
+    ran = 0
+    while (row := OrmQ.objects.order_by("pk").first()) is not None:
+        assert time.monotonic() < deadline, "the queue does not get empty"
+        row.delete()
+        task = SignedPackage.loads(row.payload)
+        keywords = {"seconds": 0.01} if task["func"] == "generations.tasks.poll" else task["kwargs"]
+        import_string(task["func"])(*task["args"], **keywords)
+        ran += 1
+    return ran
