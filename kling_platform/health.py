@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Count, Min
+from django.db.models import Count
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -108,8 +108,9 @@ def _numbers() -> list[Number]:
     by_status = dict.fromkeys(OPEN, 0) | dict(
         Generation.objects.filter(status__in=OPEN).values_list("status").annotate(Count("pk"))
     )
-    due = Generation.objects.filter(status__in=OPEN).aggregate(first=Min("next_check_at"), now=Now())
-    overdue = max(0.0, (due["now"] - due["first"]).total_seconds()) if due["first"] else 0.0
+    due = Generation.objects.filter(status__in=OPEN).order_by("next_check_at")
+    first = due.values_list("next_check_at", Now()).first()
+    overdue = max(0.0, (first[1] - first[0]).total_seconds()) if first else 0.0
     upstream = Upstream.objects.first() or Upstream()
     age = worker_age()
     return [
