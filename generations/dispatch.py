@@ -216,6 +216,7 @@ def _open(upstream: Upstream, now: datetime, wait: tuple[int, int], reason: str)
         open_since=upstream.open_since or now,
         open_until=now + timedelta(seconds=seconds),
         open_seconds=seconds,
+        open_most=longest,
     )
     return upstream.circuit == Upstream.Circuit.CLOSED
 
@@ -240,8 +241,7 @@ def note_probe(alive: bool) -> None:
     if alive:
         Upstream.objects.filter(pk=1).update(circuit=Upstream.Circuit.TRYING)
         return
-    longest = ACCOUNT_WAIT[1] if upstream.open_seconds > LINE_WAIT[1] else LINE_WAIT[1]
-    seconds = min(longest, upstream.open_seconds * 2)
+    seconds = min(upstream.open_most, upstream.open_seconds * 2)
     Upstream.objects.filter(pk=1).update(open_seconds=seconds, open_until=now + timedelta(seconds=seconds))
 
 

@@ -53,11 +53,14 @@ class Upstream(models.Model):
     circuit_reason = models.CharField(max_length=200, blank=True)
     open_since = models.DateTimeField(null=True, blank=True)
     open_until = models.DateTimeField(null=True, blank=True)
+    # How long the circuit stays open this time, and at most, for this kind of trouble.
     open_seconds = models.PositiveIntegerField(default=0)
+    open_most = models.PositiveIntegerField(default=0)
     doubts = models.PositiveIntegerField(default=0)
     connect_failures = models.PositiveIntegerField(default=0)
     connect_failed_at = models.DateTimeField(null=True, blank=True)
-    poll_tokens = models.FloatField(default=0)
+    # More than any budget holds: the bucket begins full.
+    poll_tokens = models.FloatField(default=10_000)
     poll_tokens_at = models.DateTimeField(default=timezone.now)
     last_beat_at = models.DateTimeField(null=True, blank=True)
 
