@@ -96,12 +96,12 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-def fetch(url: str) -> Image.Image | None:
-    """Fetch a picture from its address, within 5 seconds and 10 MB in all; None if there is none to be had.
+def fetch(url: str, seconds: float = FETCH_SECONDS) -> Image.Image | None:
+    """Fetch a picture from its address, within ``seconds`` and 10 MB in all; None if there is none to be had.
 
     No proxy, no cookies, no credentials; up to three redirects, to http(s) only.
     """
-    deadline = time.monotonic() + FETCH_SECONDS
+    deadline = time.monotonic() + seconds
     try:
         for _ in range(_MOST_REDIRECTS + 1):
             answer = _get(url, deadline)

@@ -19,6 +19,7 @@ DURATIONS = (5, 10)
 MOST_PROMPT = 2500
 # The gateway lays metadata over the request after it was priced, so these really change what is made.
 _OVERRIDES = ("model", "prompt", "duration", "images", "image")
+_PICTURES = ("images", "image", "image_tail")
 
 
 @dataclass(eq=False)
@@ -110,10 +111,17 @@ def checked(request: Json) -> Order:
         sound=sound,
         pictures=pictures,
         negative_prompt=_text("metadata.negative_prompt", metadata.get("negative_prompt", "")),
-        metadata={
-            key: value for key, value in metadata.items() if key not in ("image_tail", "images", "image")
-        },
+        metadata=_noted(metadata),
     )
+
+
+def _noted(metadata: Json) -> Json:
+    """What is worth remembering of metadata: no pictures, nothing endless."""
+    return {
+        key: value
+        for key, value in list(metadata.items())[:40]
+        if key not in _PICTURES and len(key) <= 80 and len(str(value)) <= MOST_PROMPT
+    }
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> str:
