@@ -107,8 +107,8 @@ def _current(quotas: QuerySet[Quota]) -> dict[int, Quota]:
         )
         .order_by("pk")
     )
-    ids = {row.pk: row.open_id for row in rows}  # type: ignore[attr-defined]
-    if not all(row.open_id and _runs(row, row.open_period, row.open_until) for row in rows):  # type: ignore[attr-defined]
+    ids = {row.pk: row.open_id for row in rows}
+    if not all(row.open_id and _runs(row, row.open_period, row.open_until) for row in rows):
         ids = {wallet.quota_id: wallet.pk for wallet in _locked_wallets(list(ids))}
     return {ids[row.pk]: row for row in rows}
 

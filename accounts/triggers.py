@@ -48,9 +48,10 @@ def missing(using: str = "default") -> list[str]:
             # "O" and "A" fire in normal sessions; a body that no longer raises is as good as none.
             cursor.execute(
                 "SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-                "WHERE t.tgenabled IN ('O', 'A') AND p.prosrc LIKE '%%RAISE EXCEPTION%%' "
-                "AND t.tgrelid IN (SELECT to_regclass(name) FROM unnest(%s) AS name)",
-                [list(TABLES)],
+                "JOIN pg_class c ON c.oid = t.tgrelid WHERE pg_table_is_visible(c.oid) "
+                "AND t.tgname = ANY(%s) AND t.tgname LIKE c.relname || '%%' "
+                "AND t.tgenabled IN ('O', 'A') AND p.prosrc LIKE '%%RAISE EXCEPTION%%'",
+                [[name for table in TABLES for name in _names(table)]],
             )
             standing = {row[0] for row in cursor.fetchall()}
         else:

@@ -1,0 +1,189 @@
+"""What must always hold of generations, their money, their history and their files. See ``accounts.invariants``."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.db.models import Count, F, OuterRef, Subquery, Value, Window
+from django.db.models.functions import Coalesce, Lag
+
+from accounts.invariants import Invariant, constraints_stand, rows_obey_checks, shown
+from accounts.models import Quota, Transfer, Wallet
+from generations.lifecycle import TRANSITIONS
+from generations.models import Event, Generation, InputImage, Status, Video
+
+# How often each of its reservations is (settled, released, refunded) in a state; several ways may be right.
+RESOLVED: dict[str, tuple[tuple[int, int, int], ...]] = {
+    Status.QUEUED: ((0, 0, 0),),
+    Status.SUBMITTING: ((0, 0, 0),),
+    Status.RUNNING: ((0, 0, 0),),
+    Status.UNKNOWN: ((0, 0, 0),),
+    Status.STORING: ((1, 0, 0),),
+    Status.SUCCEEDED: ((1, 0, 0),),
+    Status.FAILED: ((0, 1, 0), (1, 0, 1)),
+    Status.CANCELED: ((0, 1, 0),),
+}
+_TABLES = {
+    "generation": Generation._meta.db_table,
+    "transfer": Transfer._meta.db_table,
+    "wallet": Wallet._meta.db_table,
+    "quota": Quota._meta.db_table,
+}
+
+
+def _rows(sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    """The journal points at generations without a foreign key, so the ORM cannot join them."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format_map(_TABLES), parameters)
+        return list(cursor.fetchall())
+
+
+def _id(value: Any) -> str:
+    """SQLite answers a UUID as 32 hex digits."""
+    return str(uuid.UUID(str(value)))
+
+
+def credits_follow_the_state() -> list[str]:
+    """A generation holds exactly its price, and its reservations are resolved as its state says."""
+    ways = [(status, *way) for status, all_ways in RESOLVED.items() for way in all_ways]
+    right = " OR ".join(
+        [
+            "(g.status = %s AND t.settled = %s * t.held AND t.released = %s * t.held AND t.refunded = %s * t.held)"
+        ]
+        * len(ways)
+    )
+    counts = ", ".join(
+        f"SUM(CASE WHEN kind = '{kind}' THEN 1 ELSE 0 END) AS {name}"
+        for name, kind in (
+            ("held", Transfer.Kind.RESERVE),
+            ("settled", Transfer.Kind.SETTLE),
+            ("released", Transfer.Kind.RELEASE),
+            ("refunded", Transfer.Kind.REFUND),
+        )
+    )
+    rows = _rows(  # noqa: S608 - built from our own names; values are parameters
+        f"SELECT g.id, g.status, g.price, t.lowest, t.highest, t.held, t.settled, t.released, t.refunded "
+        f"FROM {{generation}} g LEFT JOIN (SELECT generation_id, {counts}, MIN(amount) AS lowest, "
+        f"MAX(amount) AS highest FROM {{transfer}} WHERE generation_id IS NOT NULL GROUP BY generation_id) t "
+        f"ON t.generation_id = g.id "
+        f"WHERE NOT COALESCE(t.held > 0 AND t.lowest = g.price AND t.highest = g.price AND ({right}), FALSE)",
+        [value for way in ways for value in way],
+    )
+    return shown(
+        f"generation {_id(pk)} ({status}): price {price}, journal {low}..{high}; "
+        f"held {held or 0}, charged {settled or 0}, returned {released or 0}, refunded {refunded or 0} times"
+        for pk, status, price, low, high, held, settled, released, refunded in rows
+    )
+
+
+def reservations_have_their_generation() -> list[str]:
+    """No credits are held for something that does not exist."""
+    rows = _rows(
+        "SELECT t.id, t.wallet_id, t.amount FROM {transfer} t "
+        "LEFT JOIN {generation} g ON g.id = t.generation_id "
+        "WHERE t.generation_id IS NOT NULL AND g.id IS NULL ORDER BY t.id",
+        [],
+    )
+    return shown(f"line {pk}: {amount} credits in wallet {wallet}" for pk, wallet, amount in rows)
+
+
+def the_right_ones_pay() -> list[str]:
+    """The owner's quota pays exactly once; any other that pays is the generation's team's or key's."""
+    own, others = "q.user_id = g.user_id", "q.team_id = g.team_id OR q.api_key_id = g.api_key_id"
+    rows = _rows(
+        f"SELECT g.id, SUM(CASE WHEN {own} THEN 1 ELSE 0 END), "
+        f"SUM(CASE WHEN {own} OR {others} THEN 0 ELSE 1 END) "
+        "FROM {transfer} t JOIN {generation} g ON g.id = t.generation_id "
+        "JOIN {wallet} w ON w.id = t.wallet_id JOIN {quota} q ON q.id = w.quota_id "
+        f"WHERE t.kind = %s GROUP BY g.id HAVING SUM(CASE WHEN {own} THEN 1 ELSE 0 END) <> 1 "
+        f"OR SUM(CASE WHEN {own} OR {others} THEN 0 ELSE 1 END) <> 0",
+        [str(Transfer.Kind.RESERVE)],
+    )
+    return shown(
+        f"generation {_id(pk)}: {own} of the owner's, {alien} strangers' wallets" for pk, own, alien in rows
+    )
+
+
+def history_ends_in_the_state() -> list[str]:
+    """Every generation has a history, and its last event led to the state it is in."""
+    last = Event.objects.filter(generation=OuterRef("pk")).order_by("-pk").values("to_status")[:1]
+    rows = Generation.objects.annotate(last=Coalesce(Subquery(last), Value(""))).exclude(last=F("status"))
+    return shown(
+        f"generation {pk}: {status}, its history says {last or 'nothing'}"
+        for pk, status, last in rows.values_list("pk", "status", "last")
+    )
+
+
+def history_is_a_chain() -> list[str]:
+    """Each event begins where the one before ended, by a transition that exists."""
+    before = Window(Lag("to_status"), partition_by=F("generation_id"), order_by=F("pk").asc())
+    broken = Event.objects.annotate(before=Coalesce(before, Value(""))).exclude(from_status=F("before"))
+    found = [
+        f"event {pk} of {generation}: from {source or 'nothing'}, the one before led to {before or 'nothing'}"
+        for pk, generation, source, before in broken.values_list(
+            "pk", "generation_id", "from_status", "before"
+        )
+    ]
+    steps = Event.objects.order_by().values_list("from_status", "to_status").annotate(n=Count("pk"))
+    found += [
+        f"{n} events {source or 'nothing'} → {target}, which is no transition"
+        for source, target, n in steps
+        if target not in TRANSITIONS.get(source, ()) and source != target
+    ]
+    return shown(found)
+
+
+def upstream_ids_are_unique() -> list[str]:
+    """No two generations stand for one job of upstream."""
+    ids = Generation.objects.filter(upstream_id__isnull=False).order_by().values("upstream_id")
+    twice = ids.annotate(n=Count("pk")).filter(n__gt=1)
+    return shown(f"{row['upstream_id']}: {row['n']} generations" for row in twice)
+
+
+def videos_are_where_they_should_be() -> list[str]:
+    """What succeeded has one video, whose file and poster are in storage, whole; nothing else has one."""
+    living = Generation.objects.filter(status=Status.SUCCEEDED, deleted_at__isnull=True)
+    found = [f"generation {pk}: no video" for pk in living.filter(video=None).values_list("pk", flat=True)]
+    early = Video.objects.exclude(generation__status=Status.SUCCEEDED)
+    found += [
+        f"generation {pk}: a video, although it did not succeed" for pk in early.values_list("pk", flat=True)
+    ]
+    kept = Video.objects.filter(generation__in=living).values_list("pk", "file", "poster", "bytes")
+    for pk, file, poster, size in kept.iterator():
+        found += [f"generation {pk}: {wrong}" for wrong in (_file(file, size), _file(poster)) if wrong]
+    return shown(found)
+
+
+def input_images_are_in_storage() -> list[str]:
+    """The pictures that we keep for a generation that is shown are there."""
+    kept = InputImage.objects.filter(generation__deleted_at__isnull=True).exclude(file="")
+    rows = kept.values_list("generation_id", "file").iterator()
+    return shown(f"generation {pk}: {wrong}" for pk, file in rows if (wrong := _file(file)))
+
+
+def _file(name: str, size: int | None = None) -> str:
+    """What is wrong with a file in storage, or an empty string."""
+    try:
+        found = default_storage.size(name)
+    except FileNotFoundError:
+        return f"{name} is missing"
+    if found == 0 or (size is not None and found != size):
+        return f"{name} has {found} bytes instead of {size or 'some'}"
+    return ""
+
+
+INVARIANTS = (
+    Invariant("credits follow the state of each generation", credits_follow_the_state),
+    Invariant("no credits are held for nothing", reservations_have_their_generation),
+    Invariant("the owner's quota pays, and no stranger's", the_right_ones_pay),
+    Invariant("each history ends in the state", history_ends_in_the_state),
+    Invariant("each history is a chain of transitions", history_is_a_chain),
+    Invariant("open generations are due, and every CHECK is obeyed", lambda: rows_obey_checks("generations")),
+    Invariant("no upstream id is used twice", upstream_ids_are_unique),
+    Invariant("what succeeded has its video, whole, in storage", videos_are_where_they_should_be),
+    Invariant("kept pictures are in storage", input_images_are_in_storage),
+    Invariant("the constraints of generations stand", lambda: constraints_stand("generations")),
+)
