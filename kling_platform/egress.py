@@ -160,8 +160,9 @@ def fetch(
     """Download ``url`` into ``sink``; raises an EgressError, and OSError only if the sink does.
 
     ``deadline_seconds`` holds for everything, redirects and slow drips included. ``content_types`` are
-    prefixes, empty for any; a reply that names no type passes. What stands in the sink after an error is
-    the caller's to discard.
+    prefixes, empty for any; a reply that names no type passes. A body is held against its announced length;
+    whether one without a length is whole, only its reader can tell. What stands in the sink after an error
+    is the caller's to discard.
     """
     deadline = time.monotonic() + deadline_seconds
     for _hop in range(max_redirects + 1):
