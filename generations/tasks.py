@@ -29,6 +29,7 @@ from generations.omnimaas.errors import (
     Unavailable,
     UpstreamError,
 )
+from kling_platform.supervisor import draining
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def _send_all(upstream: client.Gateway, lane: _Lane, ends: float) -> int:
     with ThreadPoolExecutor(SENDERS) as pool:
         while True:
             room = SENDERS - len(pending)
-            if room and lane.held() and time.monotonic() < ends:
+            if room and not draining() and lane.held() and time.monotonic() < ends:
                 for claim in slots.claim(room):
                     order = _order(claim)
                     if order is not None:
@@ -192,7 +193,7 @@ def poll(seconds: float = POLL_LOOP_SECONDS) -> int:
     ends = looked + seconds
     pending: dict[Future[reader.Reading], services.PollDue] = {}
     with ThreadPoolExecutor(POLLERS) as pool:
-        while (going := time.monotonic() < ends and lane.held()) or pending:
+        while (going := time.monotonic() < ends and not draining() and lane.held()) or pending:
             if time.monotonic() - looked > RENEW_SECONDS:
                 looked = time.monotonic()
                 _nudge_dispatch()
