@@ -22,7 +22,7 @@ from accounts.models import Transfer, User
 from accounts.signin import SignInForm
 from kling_platform.errors import PlatformError
 
-LINES = 25
+LINES = 10
 
 
 @sensitive_post_parameters("password")
@@ -133,10 +133,10 @@ def _not_found(request: HttpRequest, refusal: PlatformError) -> HttpResponse:
 @login_required
 def password(request: HttpRequest) -> HttpResponse:
     """Change the password; other sessions of the user end, this one goes on."""
-    form = NewPasswordForm(request.user, data=request.POST if request.method == "POST" else None)
+    form = NewPasswordForm(cast(User, request.user), data=request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         form.save()
-        update_session_auth_hash(request, cast(User, form.user))
+        update_session_auth_hash(request, form.user)
         messages.success(request, _("Your password is changed. Other browsers have been signed out."))
         return redirect("account")
     return render(request, "accounts/password.html", {"form": form})

@@ -130,7 +130,7 @@ def texts() -> dict[str, str]:
             "after": _("%s credits left after it"),
             "short": _("%s credits missing. Take a cheaper option, or ask an admin for more."),
             "noQuota": _("You have no quota yet. Ask an admin for one."),
-            "onlyOther": _("%s has no choice here."),
+            "onlyOther": _("%s makes %s only."),
             "modeForLast": _("A last frame needs %s, so the quality was raised."),
             "modeForSound": _("Sound needs %s, so the quality was raised."),
             "noLast": _("A last frame needs a model that can end on a picture: %s."),

@@ -24,7 +24,7 @@ from accounts import quotas
 from accounts.models import Transfer, User
 from generations import catalogue, services
 from generations.forms import FRAMES, ComposerForm, options, texts
-from generations.models import OPEN, Generation, Status, Video
+from generations.models import OPEN, TERMINAL, Generation, Status, Video
 from generations.presets import IDEAS, MOVES
 from kling_platform import ranges
 from kling_platform.errors import PlatformError
@@ -34,8 +34,8 @@ PAGE = 24
 MOST_WATCHED = 100
 STOP_POLLING = 286
 
-SHOWN = {
-    "": (gettext_lazy("All"), None),
+SHOWN: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "": (gettext_lazy("All"), OPEN + TERMINAL),
     "open": (gettext_lazy("In the making"), OPEN),
     "ready": (gettext_lazy("Ready"), (Status.SUCCEEDED,)),
     "failed": (gettext_lazy("Failed"), (Status.FAILED, Status.CANCELED)),
@@ -63,13 +63,13 @@ def library(request: HttpRequest) -> HttpResponse:
         raise Http404
     mine = Generation.objects.for_user(request.user)
     rows = mine.select_related("video", "user").prefetch_related("images").newest_first()
-    if SHOWN[show][1]:
+    if show:
         rows = rows.filter(status__in=SHOWN[show][1])
     if after := _uuid(request.GET.get("after", "")):
         rows = rows.before(get_object_or_404(mine, pk=after))
     found = list(rows[: PAGE + 1])
     page = found[:PAGE]
-    context = {
+    context: dict[str, Any] = {
         "page": page,
         "last": page[-1] if len(found) > PAGE else None,
         "open": [generation for generation in page if generation.is_open],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django.core.files import File
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified
@@ -55,7 +55,7 @@ def serve(
     status = 206 if partial else 200
     if request.method == "HEAD":
         return HttpResponse(status=status, content_type=content_type, headers=headers)
-    file = stored.open("rb").file
+    file = cast(BinaryIO, stored.open("rb").file)
     file.seek(first)
     return FileResponse(
         _Slice(file, last - first + 1),

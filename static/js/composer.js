@@ -1,0 +1,163 @@
+// The composer: the catalogue's rules explained while one chooses, the price on the button, one single sending.
+
+import { frames } from "./frames.js";
+
+const form = document.getElementById("composer");
+const { rules, left, texts } = JSON.parse(document.getElementById("composer-data").textContent);
+const prompt = form.elements.prompt;
+const submit = form.querySelector('[type="submit"]');
+const say = (text, ...values) => values.reduce((said, value) => said.replace("%s", value), text);
+
+for (const element of form.querySelectorAll("[data-js]")) element.hidden = false;
+if (/Mac|iP/.test(navigator.platform)) form.querySelector("[data-mod]").textContent = "⌘";
+
+const chosen = (name) => form.elements[name].value;
+const model = () => rules.models.find((candidate) => candidate.name === chosen("model")) ?? rules.models[0];
+const zones = frames(form, texts, update);
+
+function why(name, text = "") {
+  const place = form.querySelector(`[data-why="${name}"]`);
+  if (place.textContent !== text) place.textContent = text;
+}
+
+// Allow only these values of a choice; a value that is no longer allowed moves to the first that is.
+function allow(name, values) {
+  for (const radio of form.elements[name]) radio.disabled = !values.includes(radio.value);
+  if (!values.includes(chosen(name))) form.elements[name].value = values[0];
+}
+
+// Which modes can do what is wanted; the cheapest stands first, as the server takes it.
+function modesFor({ last, sound }) {
+  return model().modes.filter((mode) => (!sound || mode.sound) && (!last || mode.last_frame));
+}
+
+function update() {
+  const current = model();
+  const last = zones.last.filled;
+  allow("seconds", current.seconds.map(String));
+  allow("size", current.sizes);
+
+  const soundPossible = !last && current.modes.some((mode) => mode.sound);
+  allow("sound", soundPossible ? ["", "on"] : [""]);
+  const sound = chosen("sound") === "on";
+  const withSound = rules.models.filter((candidate) => candidate.modes.some((mode) => mode.sound));
+  if (soundPossible) why("sound");
+  else if (last && withSound.includes(current)) why("sound", texts.soundOrLast);
+  else why("sound", say(texts.noSound, withSound.map((candidate) => candidate.label).join(", ")));
+
+  const able = modesFor({ last, sound });
+  const before = current.modes.find((mode) => mode.name === chosen("mode"));
+  allow("mode", (able.length ? able : current.modes).map((mode) => mode.name));
+  if (able.length && before && !able.includes(before)) {
+    why("mode", say(sound ? texts.modeForSound : texts.modeForLast, able[0].resolution));
+  } else if (current.modes.length === 1) {
+    why("mode", say(texts.onlyOther, current.label, current.modes[0].resolution));
+  } else if (!last && !sound) {
+    why("mode");
+  }
+
+  const withLast = rules.models.filter((candidate) => candidate.modes.some((mode) => mode.last_frame));
+  const noLast = last && !able.length;
+  if (last && !zones.first.filled) why("frames", texts.firstMissing);
+  else why("frames", noLast ? say(texts.noLast, withLast.map((candidate) => candidate.label).join(", ")) : "");
+  why("size", zones.first.filled ? texts.ratioFromPicture : "");
+  showPrice(current, sound);
+}
+
+function showPrice(current, sound) {
+  const mode = current.modes.find((candidate) => candidate.name === chosen("mode")) ?? current.modes[0];
+  const perSecond = sound ? mode.credits_per_second_with_sound : mode.credits_per_second;
+  const price = perSecond * Number(chosen("seconds"));
+  form.querySelector("[data-price]").textContent = say(texts.price, price);
+  const line = form.querySelector("[data-after]");
+  const short = left !== null && price > left;
+  line.textContent = left === null ? texts.noQuota : short ? say(texts.short, price - left) : say(texts.after, left - price);
+  line.parentElement.classList.toggle("short", short || left === null);
+}
+
+function count() {
+  const place = form.querySelector("[data-count]");
+  const length = [...prompt.value].length;
+  place.textContent = length ? `${length} / ${rules.prompt_characters}` : "";
+  place.classList.toggle("over", length > rules.prompt_characters);
+}
+
+function showErrors(errors) {
+  for (const list of form.querySelectorAll(".errors")) list.replaceChildren();
+  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  const general = document.getElementById("err_form");
+  general.hidden = true;
+  let first = null;
+  for (const [name, messages] of Object.entries(errors)) {
+    const list = document.getElementById(`err_${name}`);
+    if (!list) {
+      general.hidden = false;
+      general.querySelector("p").textContent = messages.join(" ");
+      first ??= general;
+      continue;
+    }
+    for (const message of messages) {
+      const item = document.createElement("li");
+      item.textContent = message;
+      list.append(item);
+    }
+    const field = form.elements[name];
+    if (field instanceof HTMLElement) field.setAttribute("aria-invalid", "true");
+    first ??= list;
+  }
+  form.querySelector(".say").classList.toggle("bad", "prompt" in errors);
+  if (errors.prompt) prompt.focus();
+  first?.scrollIntoView({ block: "center", behavior: "smooth" });
+}
+
+let sending = false;
+
+async function send() {
+  if (sending) return;
+  if (!prompt.value.trim()) {
+    showErrors({ prompt: [texts.empty] });
+    return;
+  }
+  sending = true;
+  showErrors({});
+  submit.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      body: new FormData(form),
+      headers: { Accept: "application/json" },
+      redirect: "error",
+    });
+    const data = await answer.json();
+    if (data.to) {
+      location.assign(data.to);
+      return; // stays busy until the next page is there
+    }
+    showErrors(data.errors);
+  } catch {
+    showErrors({ __all__: [texts.broken] });
+  }
+  submit.removeAttribute("aria-busy");
+  sending = false;
+}
+
+form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
+form.addEventListener("change", update);
+prompt.addEventListener("input", count);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); send(); }
+});
+form.addEventListener("click", (event) => {
+  const move = event.target.closest("[data-move]");
+  if (!move) return;
+  const text = prompt.value.trimEnd();
+  const gap = !text ? "" : /[。！？]$/.test(text) ? "" : /[.!?]$/.test(text) ? " " : /[\u4e00-\u9fff]$/.test(text) ? "。" : ". ";
+  prompt.value = text + gap + move.dataset.move;
+  prompt.focus();
+  count();
+});
+// A page that comes back from the browser's cache must not stay locked.
+window.addEventListener("pageshow", () => { sending = false; submit.removeAttribute("aria-busy"); });
+
+update();
+count();
