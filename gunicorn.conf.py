@@ -13,3 +13,4 @@ threads = 8
 timeout = 90  # seconds without a sign of life from a process; a slow request alone is no reason
 graceful_timeout = 10  # seconds that running requests get at the end
 keepalive = 5  # seconds
+control_socket_disable = True  # it would lie in the home folder, one for every gunicorn of this user

@@ -58,14 +58,14 @@ class Command(BaseCommand):
                 raise CommandError(REFUSED_PORT.format(port=port, other=port + 1))
             state = State(var / "demo.json")
             settings.SECRET_KEY = secret_key(var)  # this process read its settings before there was one
-            sandbox = self._sandbox(state, var)
+            sandbox = self._sandbox(state)
             self.stdout.write("==> Preparing the database")
             call_command("migrate", interactive=False, verbosity=0)
             api_key = self._people(state, paid=sandbox is None)
             with foreground():
-                self._run(self._children(sandbox, var), state, api_key)
+                self._run(self._children(sandbox), state, api_key)
 
-    def _sandbox(self, state: State, var: Path) -> Child | None:
+    def _sandbox(self, state: State) -> Child | None:
         """The sandbox on its kept port, or None when a real key says that the real gateway is wanted."""
         if settings.OMNIMAAS_API_KEY:
             return None
@@ -78,9 +78,9 @@ class Command(BaseCommand):
             "OMNIMAAS_API_KEY": key,
             "EGRESS_ALLOW": ",".join([*sorted(settings.EGRESS_ALLOW), f"127.0.0.1:{port}"]),
         }
-        return self._child("sandbox", "sandbox", "--port", str(port), "--directory", str(var / "sandbox"))
+        return self._child("sandbox", "sandbox", "--port", str(port), "--key", key)
 
-    def _children(self, sandbox: Child | None, var: Path) -> list[Child]:
+    def _children(self, sandbox: Child | None) -> list[Child]:
         web = Child(
             "web",
             [sys.executable, "-m", "gunicorn", "--chdir", settings.BASE_DIR, "kling_platform.wsgi"],

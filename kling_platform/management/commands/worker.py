@@ -19,6 +19,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django_q.tasks import async_task
 
+from generations.schedules import ensure_schedules
 from kling_platform.health import is_migrated, worker_age
 from kling_platform.supervisor import Child, StopSignal, stop
 
@@ -123,3 +124,4 @@ class Command(BaseCommand):
             raise CommandError(f"The database cannot be reached: {error}") from None
         if not migrated:
             raise CommandError("The database lacks migrations: run manage.py migrate first.")
+        ensure_schedules()
