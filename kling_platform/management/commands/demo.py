@@ -23,6 +23,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts import keys, services
 from accounts.models import User
 from generations.catalogue import current
+from kling_platform.health import is_migrated
 from kling_platform.local import State, alone, foreground, free_port, port_is_free, secret_key
 from kling_platform.supervisor import Child, StopSignal, stop
 
@@ -59,8 +60,9 @@ class Command(BaseCommand):
             state = State(var / "demo.json")
             settings.SECRET_KEY = secret_key(var)  # this process read its settings before there was one
             sandbox = self._sandbox(state)
-            self.stdout.write("==> Preparing the database")
-            call_command("migrate", interactive=False, verbosity=0)
+            if not is_migrated():
+                self.stdout.write("==> Preparing the database")
+                call_command("migrate", interactive=False, verbosity=0)
             api_key = self._people(state, paid=sandbox is None)
             with foreground():
                 self._run(self._children(sandbox), state, api_key)
