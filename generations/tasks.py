@@ -244,19 +244,23 @@ def store(generation_id: str) -> bool:
     row = services.claim_store(uuid.UUID(generation_id))
     if row is None:
         return False
+    url = row.result_url
     try:
-        return _store(row)
-    except archive.LinkGone as error:
-        fresh = _fresh_url(row)
-        services.record_store_failed(row.pk, message=str(error), gone=True, fresh_url=fresh)
-    except (archive.Retryable, archive.BadFile, archive.DiskFull) as error:
+        try:
+            return _store(row, url)
+        except archive.LinkGone:
+            # A link may die within hours of the success, and upstream hands out another.
+            url = _fresh_url(row) or url
+            return _store(row, url)
+    except archive.ArchiveError as error:
         log.warning("generation %s is not stored yet: %s", row.pk, error)
-        services.record_store_failed(row.pk, message=str(error), gone=False)
+        gone = isinstance(error, archive.LinkGone)
+        services.record_store_failed(row.pk, message=str(error), gone=gone, fresh_url=url)
     return False
 
 
-def _store(row: Generation) -> bool:
-    copied = archive.copy(row.pk, row.result_url)
+def _store(row: Generation, url: str) -> bool:
+    copied = archive.copy(row.pk, url, made_at=row.created_at)
     video = Video(
         file=copied.file_name,
         poster=copied.poster_name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
+from PIL import Image
 
 from accounts import services as accounts
 from accounts import triggers
@@ -130,3 +133,15 @@ def run_queued(deadline: float) -> int:
         import_string(task["func"])(*task["args"], **keywords)
         ran += 1
     return ran
+
+
+@pytest.fixture
+def picture() -> Callable[[int, int], str]:
+    """``picture(width, height)`` is a real JPEG in base64."""
+
+    def make(width: int, height: int) -> str:
+        out = io.BytesIO()
+        Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, "JPEG")
+        return base64.b64encode(out.getvalue()).decode()
+
+    return make
