@@ -8,6 +8,7 @@ import os
 
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+preload_app = True  # one import for all processes; a new version needs a restart anyway
 worker_class = "gthread"
 threads = 8
 timeout = 90  # seconds without a sign of life from a process; a slow request alone is no reason

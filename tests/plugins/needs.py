@@ -6,6 +6,8 @@ end; ``require`` refuses to start without it, and then a single skipped test fai
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 AUTO, REQUIRE, OFF = "auto", "require", "off"
@@ -33,18 +35,24 @@ class Need:
         if mode == REQUIRE and not found:
             raise pytest.UsageError(f"--{self.option}=require, but {self.what} is missing. {self.remedy}")
 
-    def leave_out(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Deselect the tests that cannot run here."""
+    def leave_out(
+        self,
+        config: pytest.Config,
+        items: list[pytest.Item],
+        needy: Callable[[pytest.Item], object] | None = None,
+    ) -> None:
+        """Deselect the tests that cannot run here: those with the marker, or those that ``needy`` points out."""
         if self.found:
             return
-        gone = [item for item in items if item.get_closest_marker(self.marker)]
+        needy = needy or (lambda item: item.get_closest_marker(self.marker))
+        gone = [item for item in items if needy(item)]
         self.left_out = len(gone)
         if gone:
             config.hook.pytest_deselected(items=gone)
             items[:] = [item for item in items if item not in set(gone)]
 
     def header(self) -> str:
-        return f"{self.option}: {self.found or f'NOT HERE. {self.remedy}'}"
+        return f"{self.marker}: {self.found or f'NOT HERE. {self.remedy}'}"
 
     def summary(self, reporter: pytest.TerminalReporter) -> None:
         if not self.found:
