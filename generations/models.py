@@ -186,6 +186,8 @@ class Generation(models.Model):
     upstream_request_id = models.CharField(max_length=100, blank=True)
     upstream_reply = models.TextField(blank=True, editable=False)
     upstream_cost = models.BigIntegerField(null=True, blank=True)
+    # From the POST to the poll that saw the success: what paces and forecasts are learned from.
+    made_seconds = models.FloatField(null=True, blank=True, editable=False)
     result_url = models.TextField(blank=True, editable=False)
     polls = models.PositiveIntegerField(default=0, editable=False)
     polled_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -236,6 +238,14 @@ class Generation(models.Model):
                 fields=["status", "next_check_at"],
                 condition=Q(next_check_at__isnull=False),
                 name="generations_due",
+            ),
+            models.Index(
+                "model",
+                "mode",
+                "seconds",
+                F("created_at").desc(),
+                condition=Q(made_seconds__isnull=False),
+                name="generations_made",
             ),
             # The library's pages, mine and everybody's, by key.
             models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="generations_of_user"),

@@ -16,8 +16,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from accounts import ledger
-from generations import dispatch, lifecycle, pacing
+from generations import dispatch, lifecycle
 from generations.models import Generation, Status, Upstream, Video
+from generations.services.paces import Kind, past
 from generations.services.wakeups import wake_dispatch, wake_store
 
 # Waits before a POST that was never sent, or was throttled, is tried again.
@@ -47,7 +48,7 @@ def record_submitted(
         "upstream_id": upstream_id,
         "upstream_request_id": request_id,
         "upstream_reply": reply,
-        "next_check_at": Now() + timedelta(seconds=_gap(0)),
+        "next_check_at": Now() + timedelta(seconds=_first_gap(claim.generation_id)),
         "claim_token": None,
     }
     late = _held_by(claim) & Q(upstream_id__isnull=True)
@@ -190,7 +191,11 @@ def claim_polls(most: int) -> list[PollDue]:
     elapsed = max(0.0, (now - upstream.poll_tokens_at).total_seconds())
     tokens = min(budget, upstream.poll_tokens + elapsed * budget)
     due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)  # type: ignore[attr-defined]
-    rows = list(due.only("pk", "upstream_id", "status", "submitted_at")[: min(most, int(tokens))])
+    rows = list(
+        due.only("upstream_id", "status", "submitted_at", "model", "seconds", "mode")[
+            : min(most, int(tokens))
+        ]
+    )
     for row in rows:
         row.next_check_at = now + _next_gap(row, now)
         row.polled_at = now
@@ -204,11 +209,16 @@ def _next_gap(row: Generation, now: datetime) -> timedelta:
     if row.status == Status.UNKNOWN:
         return ASKED_HOURLY
     age = (now - row.submitted_at).total_seconds() if row.submitted_at else 0
-    return timedelta(seconds=_gap(max(age, 1)))
+    return timedelta(seconds=_gap(Kind(row.model, row.seconds, row.mode), max(age, 0)))
 
 
-def _gap(age: float) -> float:
-    return pacing.gap(age, shortest=settings.POLL_MIN_SECONDS, longest=settings.POLL_MAX_SECONDS)
+def _first_gap(generation_id: uuid.UUID) -> float:
+    kind = Generation.objects.values_list("model", "seconds", "mode").get(pk=generation_id)
+    return _gap(Kind(*kind), 0)
+
+
+def _gap(kind: Kind, age: float) -> float:
+    return past(kind).pace.gap(age, shortest=settings.POLL_MIN_SECONDS, longest=settings.POLL_MAX_SECONDS)
 
 
 @transaction.atomic
@@ -243,6 +253,7 @@ def _record_success(due: PollDue, url: str) -> bool:
             Status.STORING,
             result_url=url,
             progress=100,
+            made_seconds=max((dispatch.database_now() - due.submitted_at).total_seconds(), 0.0),
             next_check_at=Now(),
             claim_token=None,
         )

@@ -1,0 +1,61 @@
+"""How long generations of a kind take, from our own past: for the poll plan, and for what people are told."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from django.conf import settings
+
+from generations import pacing
+from generations.models import Generation
+
+REMEMBERED = 200
+KEPT_SECONDS = 60.0
+
+
+class Kind(NamedTuple):
+    """What decides how long a generation takes."""
+
+    model: str
+    seconds: int
+    mode: str
+
+
+class Past(NamedTuple):
+    """Seconds of the last generations of a kind, sorted, and the pace learned from them."""
+
+    times: list[float]
+    pace: pacing.Pace
+
+    def quantile(self, share: float) -> float | None:
+        """Seconds within which this share of them were made; None before there are enough."""
+        if len(self.times) < pacing.ENOUGH:
+            return None
+        return self.times[min(len(self.times) - 1, int(share * len(self.times)))]
+
+
+_kept: dict[Kind, tuple[float, Past]] = {}
+
+
+def past(kind: Kind) -> Past:
+    """The kind's past; read from the database at most once a minute in each process."""
+    now = time.monotonic()
+    known = _kept.get(kind)
+    if known is None or now - known[0] > KEPT_SECONDS:
+        known = _kept[kind] = (now, _read(kind))
+    return known[1]
+
+
+def forget() -> None:
+    """Read anew next time."""
+    _kept.clear()
+
+
+def _read(kind: Kind) -> Past:
+    rows = Generation.objects.filter(**kind._asdict(), made_seconds__isnull=False).order_by("-created_at")
+    times = sorted(rows.values_list("made_seconds", flat=True)[:REMEMBERED])
+    patience = pacing.patience_for(
+        times, budget=settings.POLL_BUDGET, in_flight=settings.OMNIMAAS_MAX_IN_FLIGHT
+    )
+    return Past(times, pacing.learn(times, patience=patience, shortest=settings.POLL_MIN_SECONDS))
