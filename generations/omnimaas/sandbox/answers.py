@@ -22,14 +22,14 @@ class Reply:
 
 
 def answer(body: Any, status: int = 200) -> Reply:
-    """Answer with JSON."""
-    return Reply(status, json.dumps(body, ensure_ascii=False).encode())
+    """Answer with JSON, in ASCII: the journal may hold half of a surrogate pair, which UTF-8 cannot say."""
+    return Reply(status, json.dumps(body).encode())
 
 
 def failure(refusal: Refusal) -> Reply:
     """Answer with an error, ``Retry-After`` included where waiting helps."""
     headers = {"Retry-After": "2"} if refusal.status in (429, 503) else {}
-    body = json.dumps(refusal.body, ensure_ascii=False).encode()
+    body = json.dumps(refusal.body).encode()
     return Reply(refusal.status, body, headers=headers)
 
 

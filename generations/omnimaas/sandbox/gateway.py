@@ -48,8 +48,7 @@ class Gateway:
 
     def submit(self, authorization: str, content_type: str, body: bytes, request_id: str) -> Reply:
         """Answer ``POST /v1/video/generations``; whatever happens is in the journal before it is answered."""
-        now = datetime.now(UTC)
-        entry: Json = {"at": now.isoformat(), "request_id": request_id, "external_task_id": None}
+        entry = _entry(request_id)
         try:
             self.authorize(authorization)
             if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -63,12 +62,7 @@ class Gateway:
 
     def refuse(self, refusal: Refusal, request_id: str) -> Reply:
         """Answer a POST whose body was not even read."""
-        entry: Json = {
-            "at": datetime.now(UTC).isoformat(),
-            "request_id": request_id,
-            "external_task_id": None,
-        }
-        self.store.refuse(entry, "refused", refusal.status, refusal.message)
+        self.store.refuse(_entry(request_id), "refused", refusal.status, refusal.message)
         return failure(refusal)
 
     def _create(self, entry: Json, order: wire.Order) -> Reply:
@@ -179,16 +173,21 @@ def _shaped(standing: Standing, words: dict[str, str]) -> Json:
     return body
 
 
+def _entry(request_id: str) -> Json:
+    """The beginning of a line of the journal; the rest is known once the body was read."""
+    return {"at": datetime.now(UTC).isoformat(), "request_id": request_id} | _noted({})
+
+
 def _noted(request: Json) -> Json:
     """What the journal notes of a request, whether it is accepted or not."""
     try:
         metadata = wire.metadata_of(request)
     except Refusal:
         metadata = {}
-    external, prompt = metadata.get("external_task_id"), request.get("prompt")
+    external, prompt, model = metadata.get("external_task_id"), request.get("prompt"), request.get("model")
     return {
         "external_task_id": external[:191] if isinstance(external, str) else None,
-        "model": str(request.get("model"))[:100],
+        "model": model[:100] if isinstance(model, str) else None,
         "prompt": prompt[: wire.MOST_PROMPT] if isinstance(prompt, str) else None,
         "fields": sorted(str(name)[:40] for name in request)[:40],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import http.client
 import io
 import logging
@@ -11,7 +12,6 @@ import re
 import socket
 import threading
 import time
-import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urljoin, urlsplit
@@ -78,15 +78,15 @@ def opened(data: bytes) -> Image.Image:
     if len(data) > MOST_BYTES:
         raise BadPicture("is larger than 10 MB")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the cap below is ours
-            image: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
-            if image.width * image.height > _MOST_PIXELS:
-                raise BadPicture("has too many pixels")
-            image.load()
+        image: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        if image.width * image.height > _MOST_PIXELS:
+            raise BadPicture("has too many pixels")
+        image.load()
     except BadPicture:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadPicture("has too many pixels") from None
+    except (OSError, ValueError, SyntaxError):
         raise BadPicture("is no readable JPEG or PNG") from None
     image = ImageOps.exif_transpose(image).convert("RGB")
     if min(image.size) < _LEAST_SIDE:
@@ -124,10 +124,14 @@ def _get(url: str, deadline: float) -> bytes | str:
     kind = http.client.HTTPSConnection if parts.scheme.lower() == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=left)
     # A timeout of the socket is one per read, which a slow drip never meets: this cuts the line when time is up.
-    cut = threading.Timer(left, lambda: _cut(connection))
+    # The line is held here too, because a connection forgets it once the answer says that it will be closed.
+    held: list[socket.socket] = []
+    cut = threading.Timer(left, lambda: _cut(connection.sock, *held))
     cut.daemon = True
     cut.start()
     try:
+        connection.connect()
+        held.append(connection.sock)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(
             "GET", target, headers={"Accept": "image/jpeg, image/png", "User-Agent": "sandbox"}
@@ -146,10 +150,8 @@ def _get(url: str, deadline: float) -> bytes | str:
         connection.close()
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            log.debug("the line was closed already")
+def _cut(*lines: socket.socket | None) -> None:
+    for line in lines:
+        if line is not None:
+            with contextlib.suppress(OSError):  # closed already
+                line.shutdown(socket.SHUT_RDWR)
