@@ -6,6 +6,7 @@ The 2.x models ignore ``camera_control``, so a move is said in the prompt; one m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,11 @@ class Idea:
     art: str
     size: str
     prompt: object
+
+    @property
+    def query(self) -> str:
+        """What fills the composer."""
+        return urlencode({"prompt": self.prompt, "size": self.size})
 
 
 @dataclass(frozen=True)

@@ -249,9 +249,13 @@ def content(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponseBase:
     """The bytes of the video, for the player and (``?download=1``) to keep."""
     generation = _find(request, generation_id)
     video = _video(generation)
-    attachment = _file_name(generation) if "download" in request.GET else ""
     return ranges.serve(
-        request, video.file, content_type="video/mp4", etag=video.sha256, attachment=attachment
+        request,
+        video.file,
+        content_type="video/mp4",
+        etag=video.sha256,
+        filename=_file_name(generation),
+        as_attachment="download" in request.GET,
     )
 
 
