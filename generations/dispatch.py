@@ -17,11 +17,12 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import Now, RowNumber
 
-from generations import lifecycle
+from generations import epoch, lifecycle
 from generations.models import Generation, Status, Upstream
 
 log = logging.getLogger(__name__)
 
+DOUBT_WITHOUT_ID = timedelta(hours=72)
 DOUBT_HOLDS_SLOT = timedelta(minutes=30)
 GROWS_BACK_EVERY = timedelta(minutes=1)
 CONNECT_WINDOW = timedelta(seconds=30)
@@ -54,17 +55,57 @@ def locked() -> tuple[Upstream, datetime]:
     return row, row.now  # type: ignore[attr-defined]
 
 
+class ForeignRows(Exception):
+    """Open rows belong to another upstream, key or time; ``manage.py fence`` says how to go on."""
+
+
 @transaction.atomic
-def adopt_epoch(host: str, key_fingerprint: str) -> bool:
-    """Whether the open rows belong to this upstream. Where none is open, it is adopted."""
+def adopt_epoch() -> None:
+    """Make sure that the open rows are this upstream's and of this time; where none is open, adopt it.
+
+    Raises ``ForeignRows``.
+    """
     row, _now = locked()
-    if (row.host, row.key_fingerprint) == (host, key_fingerprint):
-        return True
-    if Generation.objects.exclude(status=Status.QUEUED).filter(next_check_at__isnull=False).exists():
-        return False
-    log.info("upstream is now %s with the key %s…", host, key_fingerprint[:4])
-    Upstream.objects.filter(pk=1).update(host=host, key_fingerprint=key_fingerprint)
-    return True
+    account, seen = epoch.account(), epoch.sends_seen(row.database)
+    if (row.host, row.key_fingerprint) == account and seen <= row.sends:
+        return
+    if seen > row.sends and Generation.objects.open().exists():  # type: ignore[attr-defined]
+        raise ForeignRows("the database is older than what this worker has sent: it was restored")
+    if Generation.objects.open().exclude(status=Status.QUEUED).exists():  # type: ignore[attr-defined]
+        raise ForeignRows("open generations belong to another upstream or key")
+    _adopt(account, max(row.sends, seen))
+
+
+def _adopt(account: epoch.Account, sends: int) -> None:
+    log.warning("upstream is now %s with the key %s…", account.host, account.key_fingerprint[:4])
+    Upstream.objects.filter(pk=1).update(**account._asdict(), sends=sends)
+
+
+@transaction.atomic
+def fence(*, same_account: bool) -> dict[str, int]:
+    """Park every row that upstream may have without our knowing, and go on from here.
+
+    After a restore or a copy: what waits or was being sent becomes unknown, for it may have been sent since.
+    With ``same_account`` (only the key was changed) nothing is parked. Returns how many of each state.
+    """
+    row, now = locked()
+    parked: dict[str, int] = {}
+    for status in () if same_account else (Status.QUEUED, Status.SUBMITTING):
+        rows = Generation.objects.filter(status=status).values_list("pk", flat=True)
+        parked[status] = sum(
+            lifecycle.transition(
+                pk,
+                status,
+                Status.UNKNOWN,
+                note="fenced",
+                claim_token=None,
+                submitted_at=now,
+                next_check_at=now + DOUBT_WITHOUT_ID,
+            )
+            for pk in list(rows)
+        )
+    _adopt(epoch.account(), max(row.sends, epoch.sends_seen(row.database)))
+    return parked
 
 
 def in_flight() -> Any:
@@ -101,6 +142,10 @@ def claim(most: int) -> list[Claim]:
             submitted_at=now,
         ):
             claims.append(Claim(generation_id, token))
+    if claims:
+        Upstream.objects.filter(pk=1).update(sends=F("sends") + len(claims))
+        # Before the commit, so that no send is forgotten; one that never came about harms nothing.
+        epoch.remember(upstream.database, upstream.sends + len(claims))
     return claims
 
 

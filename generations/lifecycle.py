@@ -16,7 +16,8 @@ S = Status
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     "": frozenset({S.QUEUED}),
-    S.QUEUED: frozenset({S.SUBMITTING, S.CANCELED, S.FAILED}),
+    # Queued to unknown only by ``fence``: in a restored database it may have been sent since.
+    S.QUEUED: frozenset({S.SUBMITTING, S.CANCELED, S.FAILED, S.UNKNOWN}),
     S.SUBMITTING: frozenset({S.QUEUED, S.RUNNING, S.FAILED, S.UNKNOWN}),
     S.RUNNING: frozenset({S.STORING, S.FAILED, S.UNKNOWN}),
     S.UNKNOWN: frozenset({S.RUNNING, S.STORING, S.FAILED}),

@@ -47,6 +47,9 @@ class Upstream(models.Model):
     # The epoch: whose ids the open rows are. See ``fence``.
     host = models.CharField(max_length=255, blank=True)
     key_fingerprint = models.CharField(max_length=16, blank=True)
+    database = models.UUIDField(default=uuid.uuid4, editable=False)
+    # Counts every right to send. A worker remembers it outside the database: one that went back was restored.
+    sends = models.PositiveBigIntegerField(default=0)
     cap = models.PositiveIntegerField(_("cap"), default=0)
     cap_changed_at = models.DateTimeField(default=timezone.now)
     circuit = models.CharField(_("circuit"), max_length=7, choices=Circuit, default=Circuit.CLOSED)

@@ -61,7 +61,7 @@ def gateway() -> client.Gateway:
 def dispatch() -> int:
     """Send what may be sent, in fair order, until nothing is left or the slots are full. Returns how many."""
     upstream = gateway()
-    if not upstream.key or not _own_epoch(upstream):
+    if not upstream.key or not _own_epoch():
         return 0
     token = lanes.enter("dispatch")
     if token is None:
@@ -171,12 +171,14 @@ def _probe_if_due(upstream: client.Gateway) -> None:
         slots.note_probe(client.alive(upstream, slots.newest_known_id()))
 
 
-def _own_epoch(upstream: client.Gateway) -> bool:
-    """Whether the open rows belong to this host and key. A fresh start adopts both."""
-    if slots.adopt_epoch(upstream.base_url, upstream.key_fingerprint):
-        return True
-    log.error("open generations belong to another upstream or key: run manage.py fence first")
-    return False
+def _own_epoch() -> bool:
+    """Whether the open rows belong to this host, key and time. A fresh start adopts all three."""
+    try:
+        slots.adopt_epoch()
+    except slots.ForeignRows as error:
+        log.error("nothing is sent or polled: %s. Run manage.py fence", error)
+        return False
+    return True
 
 
 # --- poll -------------------------------------------------------------------
@@ -185,7 +187,7 @@ def _own_epoch(upstream: client.Gateway) -> bool:
 def poll(seconds: float = POLL_LOOP_SECONDS) -> int:
     """Ask for what is due, for ``seconds``; the minute schedule starts the next loop, which takes over."""
     upstream = gateway()
-    if not upstream.key or not _own_epoch(upstream):
+    if not upstream.key or not _own_epoch():
         return 0
     lane = _Lane("poll", lanes.take_over("poll"))
     asked = 0

@@ -35,6 +35,7 @@ Work = Callable[..., int]
 @pytest.fixture(autouse=True)
 def _media(settings: Any, tmp_path: Path) -> None:
     """Each test's files lie in a folder of its own."""
+    settings.VAR_DIR = tmp_path
     settings.MEDIA_ROOT = tmp_path / "media"
 
 

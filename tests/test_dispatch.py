@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 
@@ -159,14 +160,53 @@ def test_a_lane_has_one_holder_until_its_lease_is_over():
 
 
 @pytest.mark.sqlite
-def test_open_rows_of_another_upstream_stop_the_worker(alice):
-    assert dispatch.adopt_epoch("http://a", "k1")
+def test_open_rows_of_another_upstream_stop_the_worker(alice, settings):
+    dispatch.adopt_epoch()
     ask(alice)
-    assert dispatch.adopt_epoch("http://a", "k2"), "queued rows were never sent anywhere"
+    settings.OMNIMAAS_API_KEY = "another"
+    dispatch.adopt_epoch()  # queued rows were never sent anywhere
     claim_one()
-    assert not dispatch.adopt_epoch("http://b", "k2")
-    assert not dispatch.adopt_epoch("http://a", "k1")
-    assert dispatch.adopt_epoch("http://a", "k2")
+    settings.OMNIMAAS_BASE_URL = "http://elsewhere.example"
+    with pytest.raises(dispatch.ForeignRows):
+        dispatch.adopt_epoch()
+    call_command("fence", "--rotate-key")
+    dispatch.adopt_epoch()
+    assert Generation.objects.get().status == Status.SUBMITTING
+
+
+@pytest.mark.sqlite
+def test_a_restored_database_sends_nothing_before_the_fence_and_nothing_twice_after_it(alice, settings):
+    settings.OMNIMAAS_API_KEY = "key"
+    dispatch.adopt_epoch()
+    rows = [ask(alice) for _ in range(50)]
+    backup = Upstream.objects.get()
+    settings.OMNIMAAS_MAX_IN_FLIGHT = 50
+    for number, claim in enumerate(dispatch.claim(50)):
+        services.record_submitted(claim, upstream_id=f"up{number}")
+    # The backup comes back: nothing of what was sent is known any more.
+    backup.save()
+    columns = {"status": "queued", "upstream_id": None, "claim_token": None, "submitted_at": None}
+    Generation.objects.update(**columns)
+    with pytest.raises(dispatch.ForeignRows, match="restored"):
+        dispatch.adopt_epoch()
+    call_command("fence")
+    dispatch.adopt_epoch()
+    assert dispatch.claim(50) == []
+    assert Generation.objects.filter(status=Status.UNKNOWN).count() == len(rows)
+    fresh = ask(alice)
+    Generation.objects.filter(status=Status.UNKNOWN).update(submitted_at=Now() - timedelta(hours=1))
+    assert [claim.generation_id for claim in dispatch.claim(50)] == [fresh.pk]
+
+
+@pytest.mark.sqlite
+def test_a_new_database_in_an_old_folder_is_no_restored_one(alice, settings):
+    settings.OMNIMAAS_API_KEY = "key"
+    ask(alice)
+    claim_one()
+    Generation.objects.update(status="queued", next_check_at=Now())
+    Upstream.objects.all().delete()
+    dispatch.adopt_epoch()
+    assert len(dispatch.claim(1)) == 1
 
 
 @pytest.mark.postgres

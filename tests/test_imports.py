@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "generations.omnimaas.*": (*BASE, "generations.omnimaas", "generations.omnimaas.*"),
     "generations.lanes": (*BASE, *MODELS),
     "generations.lifecycle": (*BASE, *MODELS),
-    "generations.dispatch": (*BASE, *MODELS, "generations.lifecycle"),
+    "generations.epoch": (),
+    "generations.dispatch": (*BASE, *MODELS, "generations.lifecycle", "generations.epoch"),
     # Pictures are checked by their bytes, an address by its form alone: see the test below.
     "generations.images": (*BASE, "kling_platform.egress"),
     "generations.services*": (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,11 +53,6 @@ class Gateway:
     metadata: str = "string"
     send_aspect_ratio: bool = True
     send_external_id: bool = True
-
-    @property
-    def key_fingerprint(self) -> str:
-        """Sixteen hex digits that tell two keys apart and give neither away."""
-        return hashlib.sha256(self.key.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

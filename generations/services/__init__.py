@@ -3,6 +3,7 @@
 Database only, atomic, no network. Doors call ``requests``; tasks call ``outcomes`` and ``sweep``.
 """
 
+from generations.dispatch import fence
 from generations.services.outcomes import (
     PollDue,
     claim_polls,
@@ -29,6 +30,7 @@ __all__ = [
     "claim_store",
     "create",
     "delete",
+    "fence",
     "names_mode",
     "recipe_request",
     "record_account_fault",

@@ -17,13 +17,13 @@ from django.db.models.functions import Now
 
 from accounts import ledger
 from generations import dispatch, lifecycle
+from generations.dispatch import DOUBT_WITHOUT_ID
 from generations.models import Generation, Status, Upstream, Video
 from generations.services.paces import Kind, past
 from generations.services.wakeups import wake_dispatch, wake_store
 
 # Waits before a POST that was never sent, or was throttled, is tried again.
 BACKOFF_SECONDS = (2, 5, 15, 30, 60)
-DOUBT_WITHOUT_ID = timedelta(hours=72)
 ASKED_HOURLY = timedelta(hours=1)
 URL_PATIENCE = timedelta(minutes=15)
 MISSING_PATIENCE, MISSING_TIMES = timedelta(minutes=10), 3
@@ -75,7 +75,7 @@ def record_submitted(
 def record_refused(claim: dispatch.Claim, *, code: str, message: str, reply: str = "") -> bool:
     """Upstream refused the request itself: over, and nothing is charged."""
     dispatch.note_success()
-    return _fail_and_release(
+    return fail_and_release(
         claim.generation_id,
         Status.SUBMITTING,
         guard=_held_by(claim),
@@ -139,7 +139,7 @@ def _requeue(claim: dispatch.Claim, *, note: str, message: str, seconds: float |
     )
 
 
-def _fail_and_release(
+def fail_and_release(
     generation_id: uuid.UUID,
     source: str,
     *,
@@ -229,7 +229,7 @@ def record_reading(due: PollDue, reading: Any) -> bool:
     if reading.cost is not None:
         rows.exclude(upstream_cost=reading.cost).update(upstream_cost=reading.cost)
     if reading.state == "failed":
-        return _fail_and_release(
+        return fail_and_release(
             due.generation_id,
             due.status,
             code=reading.error_code or "upstream_failed",

@@ -9,8 +9,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from generations import lifecycle
+from generations.dispatch import DOUBT_WITHOUT_ID
 from generations.models import Generation, Status, Upstream
-from generations.services.outcomes import ASKED_HOURLY, DOUBT_WITHOUT_ID, _fail_and_release
+from generations.services.outcomes import ASKED_HOURLY, fail_and_release
 from generations.services.wakeups import wake_dispatch, wake_store
 
 # Upstream's family gives up after 24 h, so our own deadline is later.
@@ -56,7 +57,7 @@ def _unsent() -> int:
     overdue = Generation.objects.filter(status=Status.QUEUED, give_up_at__lte=Now())
     for pk in overdue.values_list("pk", flat=True)[:BATCH]:
         with transaction.atomic():
-            moved += _fail_and_release(
+            moved += fail_and_release(
                 pk,
                 Status.QUEUED,
                 guard=Q(give_up_at__lte=Now()),
@@ -90,7 +91,7 @@ def _doubts_over() -> int:
     )
     for pk in Generation.objects.filter(over, status=Status.UNKNOWN).values_list("pk", flat=True)[:BATCH]:
         with transaction.atomic():
-            moved += _fail_and_release(pk, Status.UNKNOWN, guard=over, code="never_confirmed", message="")
+            moved += fail_and_release(pk, Status.UNKNOWN, guard=over, code="never_confirmed", message="")
     return moved
 
 
