@@ -64,7 +64,7 @@ def credits_follow_the_state() -> list[str]:
             ("refunded", Transfer.Kind.REFUND),
         )
     )
-    rows = _rows(  # noqa: S608 - built from our own names; values are parameters
+    rows = _rows(
         f"SELECT g.id, g.status, g.price, t.lowest, t.highest, t.held, t.settled, t.released, t.refunded "
         f"FROM {{generation}} g LEFT JOIN (SELECT generation_id, {counts}, MIN(amount) AS lowest, "
         f"MAX(amount) AS highest FROM {{transfer}} WHERE generation_id IS NOT NULL GROUP BY generation_id) t "

@@ -1,0 +1,42 @@
+"""Every figure: what is wanted, and the parts that show it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Part(NamedTuple):
+    """One process. ``on`` is the database for ``tests.prove.<figure>.run(number, seed)``: postgres or sqlite;
+
+    or ``pytest``, and then ``nodes`` are the tests that show the figure.
+    """
+
+    on: str
+    number: int = 0
+    nodes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.on} {self.number + 1}"
+
+
+class Figure(NamedTuple):
+    """``wanted`` is the sentence that docs/proofs.md repeats."""
+
+    wanted: str
+    parts: tuple[Part, ...]
+
+
+FIGURES = {
+    "R2": Figure(
+        "of 416 concurrent creates on a wallet of 37 prices exactly 37, in each of 20 rounds",
+        tuple(Part("postgres", number) for number in range(20)),
+    ),
+    "R3": Figure(
+        "of 1,600 concurrent settles and releases of 100 reservations exactly 100 win",
+        tuple(Part("postgres", number) for number in range(3)),
+    ),
+    "R4": Figure(
+        "50,000 rule steps over the ledger on PostgreSQL and on SQLite, every invariant after each",
+        tuple(Part(on, number) for on in ("postgres", "sqlite") for number in range(10)),
+    ),
+}

@@ -1,0 +1,54 @@
+"""Races for credits, in threads, on PostgreSQL: SQLite lets one writer in at a time and would hide them."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from accounts import ledger, quotas
+from accounts.models import Transfer, User, Wallet
+from tests.prove import r2, r3
+from tests.prove.race import race
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_of_416_concurrent_creates_a_wallet_of_37_prices_pays_37(number: int) -> None:
+    assert r2.creates(threads=52, period_is_over=number % 2 == 1) == 37
+
+
+def test_of_400_concurrent_settles_and_releases_of_25_reservations_25_win() -> None:
+    assert r3.resolutions(threads=40, seed=7, held=25) == 25
+
+
+def test_a_careless_writer_with_a_stale_version_loses(alice: User) -> None:
+    """Read, check, save, as code that forgets the guard would: the journal's sequence refuses it."""
+    wallet = quotas.current_wallet(alice.quota)
+    with transaction.atomic():
+        ledger.grant(wallet.pk, 5, reason="meanwhile", actor=None)
+    with pytest.raises(IntegrityError, match="accounts_transfer_seq"), transaction.atomic():
+        Wallet.objects.filter(pk=wallet.pk).update(version=wallet.version + 1, available=F("available"))
+        Transfer.objects.create(
+            wallet=wallet,
+            seq=wallet.version + 1,
+            kind="grant",
+            amount=5,
+            available_after=wallet.available + 5,
+        )
+
+
+def test_two_that_pay_from_the_same_wallets_do_not_wait_in_a_circle(alice: User, bob: User) -> None:
+    """Wallets named in either order are taken in the order of their ids."""
+    wallets = [quotas.current_wallet(person.quota).pk for person in (alice, bob)]
+
+    def pay(order: list[int]) -> None:
+        for _ in range(50):
+            ledger.reserve(order, 1, generation_id=uuid.uuid4())
+
+    race([partial(pay, wallets), partial(pay, wallets[::-1])], threads=2)
+    assert list(Wallet.objects.values_list("reserved", flat=True)) == [100, 100]
