@@ -19,6 +19,7 @@ class Need:
     def __init__(self, option: str, marker: str, *, what: str, remedy: str) -> None:
         self.option, self.marker, self.what, self.remedy = option, marker, what, remedy
         self.found = ""  # where or which; shown in the header
+        self.why = "is missing"
         self.left_out = 0  # tests
 
     def add_option(self, parser: pytest.Parser) -> None:
@@ -32,6 +33,8 @@ class Need:
     def resolve(self, mode: str, found: str) -> None:
         """Take note of what was found; raises UsageError when it is required and missing."""
         self.found = "" if mode == OFF else found
+        if mode == OFF:
+            self.why = f"was switched off (--{self.option}=off)"
         if mode == REQUIRE and not found:
             raise pytest.UsageError(f"--{self.option}=require, but {self.what} is missing. {self.remedy}")
 
@@ -58,7 +61,7 @@ class Need:
         if not self.found:
             many = f"{self.left_out} tests" if self.left_out else "tests marked so"
             reporter.write_line(
-                f"NOT RUN: {many} ({self.marker}): {self.what} is missing. {self.remedy}", red=True
+                f"NOT RUN: {many} ({self.marker}): {self.what} {self.why}. {self.remedy}", red=True
             )
 
 

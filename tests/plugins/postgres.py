@@ -13,7 +13,7 @@ import tempfile
 import pytest
 
 from tests.plugins.needs import OFF, REQUIRE, Need, fail_if_skipped
-from tests.plugins.server import QUICK, Postgres, find_binaries, remove_leftovers
+from tests.plugins.server import QUICK, Postgres, find_binaries, remove_leftovers, temporary
 
 OURS = "KLING_TEST_HOME"  # set by the first process; the workers of xdist inherit it with the rest
 # What somebody may have set for their own platform, and what no test shall depend on.
@@ -83,7 +83,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def _clean_environment() -> None:
     global home
     remove_leftovers()
-    home = tempfile.mkdtemp(prefix="kling-test-")
+    home = tempfile.mkdtemp(prefix=temporary("test"))
     for name in FOREIGN:
         os.environ.pop(name, None)
     os.environ.update(

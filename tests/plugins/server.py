@@ -59,9 +59,7 @@ class Postgres:
         self.settings = settings
         self.user = _unprivileged() if os.geteuid() == 0 else None
         # A short path: a socket's address holds 107 bytes at most.
-        self.home = Path(
-            tempfile.mkdtemp(prefix="kling-pg-", dir="/tmp" if os.access("/tmp", os.W_OK) else None)
-        )
+        self.home = Path(tempfile.mkdtemp(prefix=temporary("pg"), dir=_short_folder()))
         self.binaries = self._within_reach(binaries)
         self._server: Child | None = None
 
@@ -152,6 +150,10 @@ class Postgres:
         return copy / package.name / binaries.parent.name / "bin"
 
 
+def _short_folder() -> str | None:
+    return "/tmp" if os.access("/tmp", os.W_OK) else None
+
+
 def _unprivileged() -> str:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
@@ -162,13 +164,18 @@ def _unprivileged() -> str:
     )
 
 
+def temporary(name: str) -> str:
+    """How our temporary folders begin: whose they are is written on them."""
+    return f"kling-{name}-{os.getpid()}-"
+
+
 def remove_leftovers() -> None:
-    """Delete the folders of servers whose run was killed: nobody listens in them any more."""
-    for home in Path("/tmp").glob("kling-pg-*"):
-        lock = home / "data" / "postmaster.pid"
+    """Delete the folders of runs that were killed: their process is no more."""
+    for folder in Path(_short_folder() or tempfile.gettempdir()).glob("kling-*-*-*"):
+        owner = folder.name.split("-")[2]
         try:
-            alive = Path("/proc", lock.read_text().split()[0]).exists()
-        except (OSError, IndexError):
-            alive = time.time() - home.stat().st_mtime < 120  # being made, or another user's
-        if not alive:
-            shutil.rmtree(home, ignore_errors=True)
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            pass  # another user's, or somebody else's idea of a name

@@ -161,9 +161,8 @@ class Command(BaseCommand):
             if self._is_ready():
                 return True
             if time.monotonic() > deadline:
-                raise CommandError(
-                    f"Not ready after {READY_WITHIN:.0f} s. The logs in {settings.VAR_DIR}/log tell more."
-                )
+                told = "".join(f"\n{child.name}:\n{self._last_lines(child)}" for child in children)
+                raise CommandError(f"Not ready after {READY_WITHIN:.0f} s.{told}")
         return False
 
     def _is_ready(self) -> bool:
