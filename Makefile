@@ -41,7 +41,7 @@ check: $(TEST_READY) $(MESSAGES)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy kling_platform accounts generations
-	find templates -name '*.html' -exec $(PY) -m djade --check --target-version 5.2 {} +
+	find templates -name '*.html' -exec .venv/bin/djade --check --target-version 5.2 {} +
 	KLING_TESTING=1 VAR_DIR=.venv/check $(PY) manage.py makemigrations --check --dry-run
 	DEBUG=0 SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 		PUBLIC_URL=https://kling.example.com VAR_DIR=.venv/check OMNIMAAS_API_KEY=only-for-this-check \

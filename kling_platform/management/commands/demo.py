@@ -93,8 +93,10 @@ class Command(BaseCommand):
         return [web, worker, *([sandbox] if sandbox else [])]
 
     def _child(self, name: str, *arguments: str) -> Child:
-        command = [sys.executable, Path(settings.BASE_DIR, "manage.py"), *arguments]
-        return Child(name, command, env=self._env(), log=self._log(name), grace=DRAIN)
+        manage = str(Path(settings.BASE_DIR, "manage.py"))
+        return Child(
+            name, [sys.executable, manage, *arguments], env=self._env(), log=self._log(name), grace=DRAIN
+        )
 
     def _env(self) -> dict[str, str]:
         return {
