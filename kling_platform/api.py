@@ -1,14 +1,17 @@
-"""What all of ``/v1`` shares: error rendering, the bounded JSON parser, pages by key."""
+"""What all of ``/v1`` shares: error rendering and the bounded JSON parser. ``api_views`` has the view itself.
+
+REST framework's settings name this module, so it must not import ``rest_framework.views``, which reads them.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
-from django.http.request import RawPostDataException, UnreadablePostError
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
@@ -16,7 +19,6 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from kling_platform.errors import InvalidValue, PlatformError
 from kling_platform.text import InvalidJSON, read_json
@@ -28,6 +30,10 @@ TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+CHUNK = 64 * 1024
+# A client that sends before it listens hears its 413 only when its whole body was taken; this much of it is.
+DRAINED_BYTES = 128 * 1024 * 1024
+MOST_PARAM = 120
 
 
 class TooLarge(PlatformError):
@@ -40,14 +46,15 @@ class TooLarge(PlatformError):
 class AlwaysJSON(BaseContentNegotiation):
     """Whatever ``Accept`` says the answer is JSON: real clients ask for ``application/binary`` and mean us."""
 
-    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         kind = (request.content_type or "").partition(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == kind), None)
 
     def select_renderer(
-        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type or "application/json"
+        first = next(iter(renderers))
+        return first, first.media_type or "application/json"
 
 
 class BoundedJSONParser(BaseParser):
@@ -56,11 +63,8 @@ class BoundedJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
-        body = stream.read(settings.MAX_BODY_BYTES + 1)
-        if len(body) > settings.MAX_BODY_BYTES:
-            too_large()
         try:
-            value = read_json(body.decode("utf-8"))
+            value = read_json(_read(stream).decode("utf-8"))
         except UnicodeDecodeError as error:
             raise InvalidJSON(_("The body is not UTF-8.")) from error
         if not isinstance(value, dict):
@@ -68,12 +72,32 @@ class BoundedJSONParser(BaseParser):
         return value
 
 
-def too_large() -> NoReturn:
-    """Raise the 413 that names the limit."""
-    raise TooLarge(
-        _("The request is larger than %(most)d MB; nothing was made.")
+def _read(stream: Any) -> bytes:
+    """The whole body, or the 413 that names the limit."""
+    try:
+        body = stream.read(settings.MAX_BODY_BYTES + 1)
+        drained = len(body) if len(body) > settings.MAX_BODY_BYTES else 0
+        while 0 < drained < DRAINED_BYTES and (more := stream.read(CHUNK)):
+            drained += len(more)
+    except Exception as error:  # a line that breaks, or chunks that are none: each server has its own kinds
+        raise InvalidValue(_("The body broke off before its end; nothing was made.")) from error
+    if drained:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(
+        _(
+            "The request is larger than %(most)d MB; nothing was made, nothing was charged. Send smaller pictures."
+        )
         % {"most": settings.MAX_BODY_BYTES // 1024 // 1024}
     )
+
+
+def kind(status: int) -> str:
+    """The ``type`` of an error of this status."""
+    return TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
 
 
 def render_error(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -81,13 +105,12 @@ def render_error(error: Exception, context: dict[str, Any]) -> Response | None:
     refusal = _as_platform_error(error)
     if refusal is None:
         return None
-    set_rollback()
     status = refusal.status
     body = {
         "message": str(refusal.message),
-        "type": TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+        "type": kind(status),
         "code": refusal.code,
-        "param": refusal.param,
+        "param": refusal.param and refusal.param[:MOST_PARAM],
     }
     headers = {}
     if refusal.retry_after is not None:
@@ -104,25 +127,26 @@ def _as_platform_error(error: Exception) -> PlatformError | None:
         return _plain(404, "not_found", _("There is nothing here, or it is not yours."))
     if isinstance(error, PermissionDenied):
         return _plain(403, "forbidden", _("This is not open to you."))
-    if isinstance(error, RequestDataTooBig):
-        return _plain(413, "body_too_large", _("The request is too large; nothing was made."))
-    if isinstance(error, UnreadablePostError | RawPostDataException):
-        return InvalidValue(_("The body broke off before its end; nothing was made."))
     if isinstance(error, OperationalError | InterfaceError):
         message = _("The platform is restarting its database. Nothing is lost; try again in a few seconds.")
         return _plain(503, "unavailable", message, retry_after=5)
+    if isinstance(error, exceptions.APIException):
+        return _from_rest_framework(error)
+    return None
+
+
+def _from_rest_framework(error: exceptions.APIException) -> PlatformError:
     if isinstance(error, exceptions.NotAuthenticated):
         return _plain(401, "no_api_key", _("Send your API key: Authorization: Bearer klp_…"))
     if isinstance(error, exceptions.AuthenticationFailed):
         return _plain(401, "invalid_api_key", str(error.detail))
     if isinstance(error, exceptions.UnsupportedMediaType):
-        return _plain(415, "unsupported_media_type", _("Send the body as application/json."))
-    if isinstance(error, exceptions.Throttled):
-        wait = max(1, int(error.wait or 1))
-        return _plain(429, "rate_limited", _("Too many requests; wait a moment."), retry_after=wait)
-    if isinstance(error, exceptions.APIException):
-        return _plain(error.status_code, str(error.default_code), str(error.detail))
-    return None
+        return _plain(
+            415,
+            "unsupported_media_type",
+            _("Send the body as JSON, with the header Content-Type: application/json."),
+        )
+    return _plain(error.status_code, str(error.default_code), str(error.detail))
 
 
 def _plain(status: int, code: str, message: str, retry_after: int | None = None) -> PlatformError:

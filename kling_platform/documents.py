@@ -1,9 +1,127 @@
-"""The API's documents: the schema and a page to read it, offline and under the strict CSP."""
+"""The API's documents: what every operation shares, the schema, and a page to read it offline."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
 from django.urls import path
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework import serializers
+from rest_framework.negotiation import DefaultContentNegotiation
+
+from kling_platform.api import kind
+
+INTRODUCTION = _(
+    "Make videos with Kling from your own programs. The addresses, fields and words are those of the OmniMaaS "
+    "gateway, so a program written for it works here with another base URL and key.\n\n"
+    "**Key.** Make one on your account page and send it as `Authorization: Bearer klp_…`. A key sees its "
+    "owner's generations only, and may `read`, `create`, or both. Cookies do not count here.\n\n"
+    "**A video in three steps.** Create one; read it every few seconds until its `status` is `succeeded` or "
+    "`failed`; fetch its `url`. Your credits are held when it is created, charged when it is made, and "
+    "returned when it fails.\n\n"
+    '**Errors** have one shape: `{"error": {"message", "type", "code", "param"}}`. `message` is for '
+    "people, in the language of your `Accept-Language`; decide by `code`; `param` names the field at fault. "
+    "A refused request made nothing and cost nothing."
+)
+TAGS = {
+    "videos": _("Make videos, follow them and fetch them."),
+    "account": _("What there is to choose from, and what is left to spend."),
+}
+REFUSALS = {
+    400: ("invalid_value", _("A value that cannot be; param names it.")),
+    401: ("invalid_api_key", _("No key, or one that is not known or was revoked.")),
+    402: ("insufficient_quota", _("A quota cannot pay (insufficient_quota), or there is none (no_quota).")),
+    403: ("missing_scope", _("The key lacks a scope, or its owner is suspended.")),
+    404: ("not_found", _("Not there, or not yours.")),
+    409: ("wrong_state", _("Not possible in the state that it is in.")),
+    413: ("body_too_large", _("The body is larger than 32 MB.")),
+    415: ("unsupported_media_type", _("The body is not application/json.")),
+    503: ("unavailable", _("The database is away for a moment.")),
+}
+ALWAYS = (401, 403, 503)
+PARAM = "duration"  # of the example
+# Sent with a refusal, by any operation.
+HEADERS = {
+    "401": ("WWW-Authenticate", "string", "Bearer"),
+    "503": ("Retry-After", "integer", _("Seconds to wait.")),
+}
+
+
+class RefusalSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField(help_text=_("What happened and what to do, for people."))
+    type = serializers.CharField(help_text=_("The kind of error."))
+    code = serializers.CharField(help_text=_("What happened, for programs."))
+    param = serializers.CharField(allow_null=True, help_text=_("The field at fault."))
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    error = RefusalSerializer()
+
+
+class BearerKey(OpenApiAuthenticationExtension):
+    """Found by drf-spectacular wherever an operation takes our keys."""
+
+    target_class = "accounts.authentication.KeyAuthentication"
+    name = "key"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "klp_…"}
+
+
+def answers(body: Any, *refusals: int) -> dict[Any, Any]:
+    """The responses of an operation: its 200, these refusals, and those that any operation may give."""
+    return {200: body} | {status: _refusal(status) for status in sorted({*refusals, *ALWAYS})}
+
+
+def _refusal(status: int) -> OpenApiResponse:
+    code, text = REFUSALS[status]
+    error = {"message": text, "type": kind(status), "code": code, "param": PARAM if status == 400 else None}
+    return OpenApiResponse(
+        ErrorSerializer,
+        description=text,
+        examples=[
+            OpenApiExample(code, value={"error": error}, response_only=True, status_codes=[str(status)])
+        ],
+    )
+
+
+def introduce(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Put what belongs to no single operation into the schema; called by drf-spectacular at its end."""
+    result["info"]["description"] = str(INTRODUCTION)
+    result["servers"] = [{"url": settings.PUBLIC_URL}]
+    result["tags"] = [{"name": name, "description": str(text)} for name, text in TAGS.items()]
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            _declare_headers(operation["responses"])
+    _drop_marks(result)
+    return result
+
+
+def _declare_headers(responses: dict[str, Any]) -> None:
+    for status, (name, schema, text) in HEADERS.items():
+        if status in responses:
+            responses[status]["headers"] = {name: {"schema": {"type": schema}, "description": str(text)}}
+
+
+def _drop_marks(part: Any) -> None:
+    """Take out the marks that drf-spectacular leaves for its own hook, which would move every choice away."""
+    if isinstance(part, dict):
+        part.pop("x-spec-enum-id", None)
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _drop_marks(inner)
+
+
+class Schema(SpectacularAPIView):
+    """The schema in YAML, or in JSON for ``?format=json``."""
+
+    content_negotiation_class = DefaultContentNegotiation
+
 
 urlpatterns = [
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("schema", Schema.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

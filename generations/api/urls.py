@@ -1,1 +1,14 @@
-urlpatterns: list = []
+from django.urls import path, re_path
+
+from generations.api import views
+from kling_platform.api_views import Nowhere
+
+urlpatterns = [
+    path("video/generations", views.Generations.as_view(), name="api-generations"),
+    path("video/generations/<uuid:generation_id>", views.OneGeneration.as_view(), name="api-generation"),
+    path("video/generations/<uuid:generation_id>/cancel", views.Cancel.as_view(), name="api-cancel"),
+    path("video/generations/<uuid:generation_id>/content", views.Content.as_view(), name="api-content"),
+    path("models", views.Models.as_view(), name="api-models"),
+    # The last of all addresses below /v1/: a program gets its 404 as JSON.
+    re_path("", Nowhere.as_view()),
+]

@@ -1,0 +1,192 @@
+"""What the documents say of each operation on generations."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+
+from generations.api.serializers import (
+    CreatedSerializer,
+    GenerationSerializer,
+    ModelListSerializer,
+    VideoPageSerializer,
+    VideoSerializer,
+)
+from kling_platform.documents import answers
+
+ID = "7d0f3b1e-52c4-4a8e-9d35-0c1f6a2b8e47"
+_CREATED = {
+    "id": ID,
+    "task_id": ID,
+    "object": "video",
+    "model": "kling-v2-6",
+    "created_at": 1794000000,
+    "status": "processing",
+    "progress": 0,
+    "state": "queued",
+}
+_VIDEO = _CREATED | {
+    "status": "succeeded",
+    "progress": 100,
+    "state": "succeeded",
+    "seconds": 5,
+    "size": "16:9",
+    "cost": 15,
+    "completed_at": 1794000095,
+    "url": f"https://kling.example.com/v1/video/generations/{ID}/content?expires=1794086500&sig=…",
+}
+_FAILED = _CREATED | {
+    "status": "failed",
+    "state": "canceled",
+    "seconds": 5,
+    "size": "16:9",
+    "cost": 0,
+    "error": {
+        "code": "canceled",
+        "message": "Canceled before it was sent. Nothing was charged: all credits came back.",
+    },
+}
+_REQUESTS = [
+    OpenApiExample(
+        "text",
+        summary=_("From words"),
+        value={"model": "kling-v2-6", "prompt": "一只小狐狸在雪地里追逐落叶", "duration": 5, "size": "16:9"},
+        request_only=True,
+    ),
+    OpenApiExample(
+        "picture",
+        summary=_("From a picture"),
+        value={
+            "model": "kling-v2-5-turbo-pro",
+            "prompt": "镜头缓缓推近，烛光轻轻摇曳",
+            "images": ["https://example.com/first.jpg"],
+            "duration": 10,
+        },
+        request_only=True,
+    ),
+    OpenApiExample(
+        "sound",
+        summary=_("With sound"),
+        value={
+            "model": "kling-v2-6",
+            "prompt": "Waves roll onto a pebble beach at dusk, the camera pans left.",
+            "size": "9:16",
+            "metadata": {"mode": "pro", "sound": "on", "negative_prompt": "people"},
+        },
+        request_only=True,
+    ),
+]
+
+generations = extend_schema_view(
+    post=extend_schema(
+        operation_id="create_generation",
+        tags=["videos"],
+        summary=_("Create a video"),
+        description=_(
+            "Takes the request, holds its price and answers at once; the video is made meanwhile. "
+            "The id stands in the answer twice, for clients that look for id or for task_id."
+        ),
+        request=GenerationSerializer,
+        responses=answers(CreatedSerializer, 400, 402, 413, 415),
+        examples=[
+            *_REQUESTS,
+            OpenApiExample("created", value=_CREATED, response_only=True, status_codes=["200"]),
+        ],
+    ),
+    get=extend_schema(
+        operation_id="list_generations",
+        tags=["videos"],
+        summary=_("List your videos"),
+        description=_("Newest first. Go on with the last_id of a page as long as has_more is true."),
+        responses=answers(VideoPageSerializer, 400, 404),
+        parameters=[
+            OpenApiParameter(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+                description=_("How many."),
+            ),
+            OpenApiParameter(
+                "after", OpenApiTypes.UUID, description=_("The id that the page begins behind.")
+            ),
+            OpenApiParameter(
+                "order", str, enum=["desc", "asc"], default="desc", description=_("By time of creation.")
+            ),
+        ],
+    ),
+)
+
+generation = extend_schema_view(
+    get=extend_schema(
+        operation_id="get_generation",
+        tags=["videos"],
+        summary=_("Read a video"),
+        description=_(
+            "Ask every few seconds until status is succeeded or failed. Most are ready in one to three minutes."
+        ),
+        responses=answers(VideoSerializer, 404),
+        examples=[
+            OpenApiExample("succeeded", value=_VIDEO, response_only=True, status_codes=["200"]),
+            OpenApiExample("failed", value=_FAILED, response_only=True, status_codes=["200"]),
+        ],
+    )
+)
+
+cancel = extend_schema_view(
+    post=extend_schema(
+        operation_id="cancel_generation",
+        tags=["videos"],
+        summary=_("Cancel a video"),
+        description=_(
+            "Possible while its state is queued; later the gateway has it, and can't take it back: 409."
+        ),
+        request=None,
+        responses=answers(VideoSerializer, 404, 409),
+        examples=[OpenApiExample("canceled", value=_FAILED, response_only=True, status_codes=["200"])],
+    )
+)
+
+content = extend_schema_view(
+    get=extend_schema(
+        operation_id="get_content",
+        tags=["videos"],
+        summary=_("Fetch the file"),
+        description=_(
+            "An MP4. The url of a finished video is this address, signed for 24 hours, so that it needs no key. "
+            "Ranges are answered (206), so players can seek and downloads can go on."
+        ),
+        auth=[{"key": []}, {}],  # type: ignore[list-item] # with a key or, by a signed link, without
+        responses={
+            **answers(OpenApiResponse(OpenApiTypes.BINARY, description=_("The whole file.")), 404, 409),
+            206: OpenApiResponse(OpenApiTypes.BINARY, description=_("The part that Range names.")),
+            304: OpenApiResponse(description=_("If-None-Match names the file that you have.")),
+            416: OpenApiResponse(description=_("Range lies outside the file.")),
+        },
+        parameters=[
+            OpenApiParameter("expires", int, description=_("Of a signed link.")),
+            OpenApiParameter("sig", str, description=_("Of a signed link; the last parameter.")),
+            OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="bytes=0-1023"),
+            OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 206, 304]),
+            OpenApiParameter(
+                "Accept-Ranges", str, OpenApiParameter.HEADER, response=[200, 206], description="bytes"
+            ),
+            OpenApiParameter("Content-Range", str, OpenApiParameter.HEADER, response=[206, 416]),
+        ],
+    )
+)
+
+models = extend_schema_view(
+    get=extend_schema(
+        operation_id="list_models",
+        tags=["account"],
+        summary=_("List the models"),
+        description=_("What each can do, and its price in credits for each second of video."),
+        responses=answers(ModelListSerializer),
+    )
+)

@@ -1,0 +1,156 @@
+"""The bodies of the wire, declared for the documents. ``catalogue.validate`` reads requests, ``answers`` writes.
+
+Tests hold real answers against these, and the declared options against the catalogue.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from generations import catalogue
+from generations.api.answers import FAILED, PROCESSING, SUCCEEDED
+from generations.models import Status
+
+RULES = catalogue.current()
+
+OPTIONS = {
+    "negative_prompt": {"type": "string", "description": _("What should not be seen.")},
+    "mode": {
+        "type": "string",
+        "enum": ["std", "pro"],
+        "description": _("For a model that has both; else the cheapest that allows the request is taken."),
+    },
+    "sound": {
+        "type": "string",
+        "enum": ["on", "off"],
+        "description": _("On needs kling-v2-6 in pro mode, and costs more."),
+    },
+    "image_tail": {"type": "string", "description": _("The last frame: another name for images[1].")},
+    "cfg_scale": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": _("Passed on; the models of today take no notice of it."),
+    },
+    "camera_control": {
+        "type": "object",
+        "description": _("Passed on; the models of today take no notice of it."),
+    },
+    "watermark_info": {"type": "object", "description": _("Passed on.")},
+}
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "object", "properties": OPTIONS, "additionalProperties": False},
+            {"type": "string", "description": _("The same object as JSON text: the gateway's own form.")},
+        ],
+        "description": _("More options. Any other key is refused, because an unknown one could cost money."),
+    }
+)
+class MetadataField(serializers.JSONField):
+    """An object, or a string that holds one."""
+
+
+class GenerationSerializer(serializers.Serializer[Any]):
+    model = serializers.ChoiceField(
+        [model.name for model in RULES.models], help_text=_("See GET /v1/models for what each can do.")
+    )
+    prompt = serializers.CharField(
+        max_length=RULES.prompt_characters,
+        help_text=_("What is to be seen: subject, movement, scene, camera, light."),
+    )
+    duration = serializers.IntegerField(
+        required=False, default=5, help_text=_("Seconds: 5 or 10, as a number or in quotes.")
+    )
+    size = serializers.CharField(
+        required=False,
+        default="16:9",
+        help_text=_(
+            "16:9, 1:1 or 9:16, or pixels of such a ratio (1280x720). With a picture, its own ratio is followed."
+        ),
+    )
+    images = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        max_length=RULES.images,
+        help_text=_(
+            "The first frame and, where the model takes one, the last. Each is an http(s) address, base64 or a "
+            "data URI of a JPEG, PNG or WEBP: up to 10 MB, at least 300 pixels a side, at most 2.5 times as long "
+            "as wide."
+        ),
+    )
+    image = serializers.CharField(required=False, help_text=_("Another name for images[0]."))
+    metadata = MetadataField(required=False)
+
+
+class FailureSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text=_("A word for programs; canceled for what was canceled."))
+    message = serializers.CharField(help_text=_("A sentence for people. What failed costs nothing."))
+
+
+class CreatedSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    task_id = serializers.UUIDField(help_text=_("The same as id."))
+    object = serializers.ChoiceField(["video"])
+    model = serializers.CharField()
+    created_at = serializers.IntegerField(help_text=_("Unix seconds."))
+    status = serializers.ChoiceField([PROCESSING, SUCCEEDED, FAILED])
+    progress = serializers.IntegerField(min_value=0, max_value=100, help_text=_("Percent."))
+    state = serializers.ChoiceField(
+        Status.values,
+        help_text=_("Where it stands in detail. There may be more of these one day: decide by status."),
+    )
+
+
+class VideoSerializer(CreatedSerializer):
+    seconds = serializers.IntegerField(help_text=_("The length that was asked for."))
+    size = serializers.CharField(help_text=_("The ratio that was asked for."))
+    cost = serializers.IntegerField(help_text=_("Credits held or charged; 0 once failed."))
+    completed_at = serializers.IntegerField(required=False, help_text=_("Unix seconds; once succeeded."))
+    url = serializers.URLField(
+        required=False,
+        help_text=_("Once succeeded: a link that needs no key, new on every read, good for 24 hours."),
+    )
+    error = FailureSerializer(required=False, help_text=_("Once failed."))
+
+
+class VideoPageSerializer(serializers.Serializer[Any]):
+    object = serializers.ChoiceField(["list"])
+    data = VideoSerializer(many=True)  # type: ignore[assignment] # a field
+    first_id = serializers.UUIDField(allow_null=True)
+    last_id = serializers.UUIDField(allow_null=True, help_text=_("Send it as after for the next page."))
+    has_more = serializers.BooleanField()
+
+
+class ModeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text=_("The mode of metadata."))
+    resolution = serializers.CharField()
+    last_frame = serializers.BooleanField(help_text=_("Whether a second picture is taken."))
+    sound = serializers.BooleanField(help_text=_("Whether sound may be on."))
+    credits_per_second = serializers.IntegerField()
+    credits_per_second_with_sound = serializers.IntegerField(allow_null=True)
+
+
+class ModelSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text=_("The model of a request."))
+    object = serializers.ChoiceField(["model"])
+    created = serializers.IntegerField(help_text=_("Always 0; for clients that want the field."))
+    owned_by = serializers.CharField()
+    label = serializers.CharField(help_text=_("Its name for people."))  # type: ignore[assignment] # a field
+    seconds = serializers.ListField(child=serializers.IntegerField(), help_text=_("Lengths."))
+    sizes = serializers.ListField(child=serializers.CharField(), help_text=_("Ratios."))
+    modes = ModeSerializer(many=True, help_text=_("Qualities, from cheap to dear."))
+
+
+class ModelListSerializer(serializers.Serializer[Any]):
+    object = serializers.ChoiceField(["list"])
+    data = ModelSerializer(many=True)  # type: ignore[assignment] # a field
+    version = serializers.CharField(help_text=_("Of the rules and prices."))
+    prompt_characters = serializers.IntegerField(help_text=_("The longest prompt."))
+    images = serializers.IntegerField(help_text=_("The most pictures."))

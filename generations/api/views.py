@@ -1,0 +1,151 @@
+"""``/v1/video/generations`` and ``/v1/models``: guards, a service, an answer. A key sees its owner's rows only."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any, cast
+
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import ApiKey, User
+from generations import services
+from generations.api import answers, documents, links
+from generations.models import OPEN, Generation, Status
+from kling_platform import ranges
+from kling_platform.api_views import ApiView
+from kling_platform.errors import Forbidden, InvalidValue, NotFound, Suspended, WrongState
+
+PAGE, MOST_A_PAGE = 20, 100
+
+
+def _user(request: Request) -> User:
+    return cast(User, request.user)
+
+
+def _body(request: Request) -> dict[str, Any]:
+    return cast("dict[str, Any]", request.data)  # the parser lets nothing but objects through
+
+
+def _own(request: Request, generation_id: uuid.UUID) -> Generation:
+    found = Generation.objects.owned_by(request.user).filter(pk=generation_id).first()
+    if found is None:
+        raise _nothing_here()
+    return found
+
+
+def _nothing_here(param: str | None = None) -> NotFound:
+    return NotFound(_("There is no generation with this id, or it is not yours."), param=param)
+
+
+@documents.generations
+class Generations(ApiView):
+    def post(self, request: Request) -> Response:
+        generation = services.create(
+            user=_user(request), api_key=cast(ApiKey, request.auth), request=_body(request)
+        )
+        return Response(answers.as_created(generation))
+
+    def get(self, request: Request) -> Response:
+        query = request.query_params
+        limit, descends = _limit(query.get("limit")), _descends(query.get("order"))
+        rows = Generation.objects.owned_by(request.user)
+        if "after" in query:
+            cursor = _cursor(request, query["after"])
+            rows = rows.before(cursor) if descends else rows.after(cursor)
+        rows = rows.newest_first() if descends else rows.newest_first().reverse()
+        found = list(rows[: limit + 1])
+        return Response(answers.as_page(found[:limit], has_more=len(found) > limit))
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return PAGE
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MOST_A_PAGE:
+        raise InvalidValue(
+            _("limit is a whole number from 1 to %(most)d.") % {"most": MOST_A_PAGE}, param="limit"
+        )
+    return int(text)
+
+
+def _descends(text: str | None) -> bool:
+    if text not in (None, "desc", "asc"):
+        raise InvalidValue(_("order is desc (newest first) or asc."), param="order")
+    return text != "asc"
+
+
+def _cursor(request: Request, text: str) -> Generation:
+    """The caller's own row to go on from; a deleted one still knows its place."""
+    try:
+        wanted = uuid.UUID(text)
+    except ValueError:
+        raise InvalidValue(
+            _("after is the id of a generation: the last_id of a page."), param="after"
+        ) from None
+    cursor = Generation.objects.filter(user=_user(request), pk=wanted).only("pk", "created_at").first()
+    if cursor is None:
+        raise _nothing_here(param="after")
+    return cursor
+
+
+@documents.generation
+class OneGeneration(ApiView):
+    def get(self, request: Request, generation_id: uuid.UUID) -> Response:
+        return Response(answers.as_video(_own(request, generation_id)))
+
+
+@documents.cancel
+class Cancel(ApiView):
+    def post(self, request: Request, generation_id: uuid.UUID) -> Response:
+        generation = services.cancel(_own(request, generation_id), actor=_user(request))
+        return Response(answers.as_video(generation))
+
+
+@documents.content
+class Content(ApiView):
+    """The bytes, for a key or for a signed link."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.linked = "sig" in request.query_params and self._follows_link(request, kwargs["generation_id"])
+        if not self.linked:
+            super().initial(request, *args, **kwargs)
+
+    def _follows_link(self, request: Request, generation_id: uuid.UUID) -> bool:
+        """Whether the link is good. A bad one may still come with a key, as clients that always send it do."""
+        try:
+            links.check(generation_id, request.query_params)
+        except Forbidden:
+            if "Authorization" in request.headers:
+                return False
+            raise
+        return True
+
+    def get(self, request: Request, generation_id: uuid.UUID) -> HttpResponseBase:
+        generation = self._find(request, generation_id)
+        if generation.status != Status.SUCCEEDED:
+            raise WrongState(
+                _("The video is still in the making. Read the generation until its status is succeeded.")
+                if generation.status in OPEN
+                else _("There is no video: this generation failed or was canceled.")
+            )
+        video = generation.video
+        return ranges.serve(request._request, video.file, content_type="video/mp4", etag=video.sha256)
+
+    def _find(self, request: Request, generation_id: uuid.UUID) -> Generation:
+        rows = Generation.objects.select_related("video", "user").filter(pk=generation_id)
+        rows = rows.filter(deleted_at__isnull=True) if self.linked else rows.owned_by(request.user)
+        found = rows.first()
+        if found is None:
+            raise _nothing_here()
+        if not found.user.is_active:
+            raise Suspended(_("This link is dead: the account of its owner is suspended."))
+        return found
+
+
+@documents.models
+class Models(ApiView):
+    def get(self, request: Request) -> Response:
+        return Response(answers.as_models())

@@ -1,0 +1,73 @@
+"""The view that all of ``/v1`` is made of: keys with scopes, JSON in and out, only the methods that it has."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from kling_platform.errors import Forbidden, NotFound
+
+READING = ("GET", "HEAD")
+
+
+class MissingScope(Forbidden):
+    """The key is good, but not for this (403)."""
+
+    code = "missing_scope"
+
+
+class KeyWithScope(BasePermission):
+    """A key whose scopes allow the method: ``read`` for GET and HEAD, ``create`` for all else."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if request.auth is None:
+            return False
+        key: Any = request.auth  # an accounts.models.ApiKey
+        needed = "read" if request.method in READING else "create"
+        if request.method in view.allowed_methods and needed not in key.scopes:
+            raise MissingScope(
+                _(
+                    "This key lacks the scope “%(scope)s”, so nothing was done. "
+                    "Make a key that has it on your account page."
+                )
+                % {"scope": needed}
+            )
+        return True
+
+
+class ApiView(APIView):
+    """Refuses what has no key, not the scope, or no such method."""
+
+    permission_classes = [KeyWithScope]
+    http_method_names = ["get", "head", "post"]
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        wrapped = super().initialize_request(request, *args, **kwargs)
+        # Django takes a body without Content-Length for none at all; a server that has decoded the chunks
+        # says that its stream ends by itself.
+        chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+        if chunked and request.META.get("wsgi.input_terminated"):
+            wrapped._stream = request.META["wsgi.input"]
+        return wrapped
+
+
+class Nowhere(ApiView):
+    """Every path below ``/v1/`` that is none, a trailing slash included: 404 in the words of the wire."""
+
+    authentication_classes = []
+    permission_classes = []
+    schema = None
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {}  # no Allow: there is nothing here that could allow
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotFound(
+            _("There is nothing at this address. All of them stand in /api/docs, and none ends in a slash.")
+        )
