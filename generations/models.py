@@ -290,6 +290,22 @@ class Event(models.Model):
         return f"{self.from_status} → {self.to_status}"
 
 
+class AttachWish(models.Model):
+    """An operator's wish that an id of upstream belongs to a generation in doubt; a task asks upstream."""
+
+    generation = models.OneToOneField(
+        Generation, models.CASCADE, primary_key=True, related_name="attach_wish"
+    )
+    upstream_id = models.CharField(max_length=UPSTREAM_ID_LENGTH)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    reason = models.CharField(max_length=200)
+    answer = models.CharField(max_length=200, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.generation_id} is {self.upstream_id}"
+
+
 class InputImage(models.Model):
     """The first (0) or last (1) frame: a URL that is passed on, or a file that we re-encoded."""
 

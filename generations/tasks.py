@@ -283,6 +283,18 @@ def _fresh_url(row: Generation) -> str:
     return ""
 
 
+def confirm(generation_id: str) -> bool:
+    """Ask upstream about an id that an operator wants to attach. True when it is known there."""
+    wish = services.pending_wish(uuid.UUID(generation_id))
+    if wish is None:
+        return False
+    try:
+        client.fetch(wish.upstream_id, gateway())
+    except UpstreamError as error:
+        return services.confirm_wish(wish, confirmed=False, answer=error.message or type(error).__name__)
+    return services.confirm_wish(wish, confirmed=True, answer="confirmed")
+
+
 # --- time -------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ Database only, atomic, no network. Doors call ``requests``; tasks call ``outcome
 """
 
 from generations.dispatch import fence
+from generations.services.doubts import attach_id, confirm_wish, pending_wish, release, write_off
 from generations.services.outcomes import (
     PollDue,
     claim_polls,
@@ -25,13 +26,16 @@ from generations.services.wakeups import wake_dispatch
 
 __all__ = [
     "PollDue",
+    "attach_id",
     "cancel",
     "claim_polls",
     "claim_store",
+    "confirm_wish",
     "create",
     "delete",
     "fence",
     "names_mode",
+    "pending_wish",
     "recipe_request",
     "record_account_fault",
     "record_doubt",
@@ -43,8 +47,10 @@ __all__ = [
     "record_stored",
     "record_submitted",
     "record_throttled",
+    "release",
     "retry",
     "sweep_due",
     "undelete",
     "wake_dispatch",
+    "write_off",
 ]

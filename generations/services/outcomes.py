@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from accounts import ledger
+from accounts.models import User
 from generations import dispatch, lifecycle
 from generations.dispatch import DOUBT_WITHOUT_ID
 from generations.models import Generation, Status, Upstream, Video
@@ -147,6 +148,7 @@ def fail_and_release(
     message: str,
     guard: Q | None = None,
     note: str = "",
+    actor: User | None = None,
     **changes: Any,
 ) -> bool:
     """Any open state → failed, with every held credit returned."""
@@ -156,6 +158,7 @@ def fail_and_release(
         Status.FAILED,
         guard=guard,
         note=note or code[:60],
+        actor=actor,
         detail={"message": message},
         error_code=code[:60],
         error_message=message[:1000],

@@ -15,3 +15,8 @@ def wake_dispatch() -> None:
 def wake_store(generation_id: uuid.UUID) -> None:
     """A video may be copied."""
     async_task("generations.tasks.store", str(generation_id))
+
+
+def wake_confirm(generation_id: uuid.UUID) -> None:
+    """Somebody wishes an id to be asked about."""
+    async_task("generations.tasks.confirm", str(generation_id))
