@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from generations.omnimaas.sandbox import InUse, SandboxServer, table
+from generations.omnimaas.sandbox import SCALE, InUse, SandboxServer, table
 
 _ABOUT = (
     "Serve a stand-in for the OmniMaaS gateway that renders real videos; nothing is paid, no model is asked."
@@ -38,7 +38,10 @@ class Command(BaseCommand):
             "--speed", type=_positive, default=1.0, help="2 is twice as fast (1: about 7 seconds)"
         )
         parser.add_argument(
-            "--scale", type=_positive, default=1.0, help="sides of the videos, 0.5 is half (1)"
+            "--scale",
+            type=_positive,
+            default=SCALE,
+            help=f"of the videos' sides; 1 is 720p and 1080p ({SCALE})",
         )
         parser.add_argument("--max-running", type=int, help="answer 429, code 1303, over so many (no limit)")
 

@@ -18,11 +18,12 @@ Words in the prompt that make it fail, delay or lie: the table in ``words``.
 
 Rooms: ``wire`` (what is right, and the shapes of answers), ``pictures``, ``words``, ``faults``, ``answers``
 (ordered ones), ``store`` (journal), ``gateway`` (behaviour), ``scene`` and ``caption`` (a frame), ``render`` (a
-film), ``studio`` (films in the background), ``files`` (ranges), ``server``.
+film), ``studio`` (films in the background), ``files`` (ranges), ``handler`` and ``listener`` (HTTP), ``server``.
 """
 
+from .gateway import SCALE
 from .server import SandboxServer
 from .store import InUse
 from .words import table
 
-__all__ = ["InUse", "SandboxServer", "table"]
+__all__ = ["SCALE", "InUse", "SandboxServer", "table"]

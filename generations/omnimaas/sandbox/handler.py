@@ -9,16 +9,14 @@ import socket
 import time
 from http.server import BaseHTTPRequestHandler
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from . import wire
 from .answers import Reply, answer, failure
 from .files import Sending
+from .listener import Listener
 from .wire import Refusal
-
-if TYPE_CHECKING:
-    from .server import Server
 
 log = logging.getLogger(__name__)
 GENERATIONS = "/v1/video/generations"
@@ -32,7 +30,7 @@ _HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 class Handler(BaseHTTPRequestHandler):
     """Routes a request to the gateway and puts the answer on the line, whole or broken."""
 
-    server: Server
+    server: Listener
     protocol_version = "HTTP/1.1"
     timeout = 15  # seconds that a line may stand idle
     disable_nagle_algorithm = True

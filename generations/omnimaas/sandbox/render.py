@@ -1,4 +1,4 @@
-"""Films: an H.264 MP4 that browsers play and seek in, made from a recipe in one or two seconds."""
+"""Films: an H.264 MP4 that browsers play and seek in, made from a recipe in one or two seconds of CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ FPS = 24
 _SOUND_RATE = 44_100
 _RATIOS = {"16:9": (16, 9), "1:1": (1, 1), "9:16": (9, 16)}
 # Pixels of a frame: those of 1280x720 and 1920x1080, as the real models make them; other ratios have as many.
+# A recipe's scale shrinks the sides.
 _PIXELS = {"std": 1280 * 720, "pro": 1920 * 1080}
+# Frames are drawn with no more pixels than this and enlarged while they are encoded: at 1080p the drawing would
+# cost as much as all the rest.
+_MOST_DRAWN = 1280 * 720
 
 
 class Stopped(Exception):
@@ -48,9 +52,17 @@ class Recipe:
         return max(16, round(wide * side / 2) * 2), max(16, round(tall * side / 2) * 2)
 
     @property
+    def drawn(self) -> tuple[int, int]:
+        """Width and height at which frames are drawn."""
+        width, height = self.size
+        share = min(1.0, math.sqrt(_MOST_DRAWN / (width * height)))
+        return round(width * share), round(height * share)
+
+    @property
     def facts(self) -> str:
         """The line under the prompt."""
-        return " · ".join((self.model, self.mode, self.ratio, f"{self.seconds} s"))
+        ratio = "{}×{}".format(*self.size) if self.first else self.ratio
+        return " · ".join((self.model, self.mode, ratio, f"{self.seconds} s"))
 
 
 def render(recipe: Recipe, path: Path, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -79,7 +91,8 @@ def _write(container: av.container.OutputContainer, recipe: Recipe, stopping: Ca
     for picture in _frames(recipe):
         if stopping():
             raise Stopped
-        container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        frame = av.VideoFrame.from_image(picture).reformat(width, height, "yuv420p")
+        container.mux(stream.encode(frame))
     container.mux(stream.encode())
     if audio is not None:
         for sound in _tone(recipe.seconds):
@@ -91,10 +104,10 @@ def _frames(recipe: Recipe) -> Iterator[Image.Image]:
     count = recipe.seconds * FPS
     scene: Scene
     if recipe.first is not None:
-        scene = Pictures(recipe.first, recipe.last, recipe.size)
+        scene = Pictures(recipe.first, recipe.last, recipe.drawn)
     else:
-        scene = Landscape(recipe.prompt, recipe.size, count)
-    caption = Caption(recipe.prompt, recipe.facts, recipe.size, recipe.seconds)
+        scene = Landscape(recipe.prompt, recipe.drawn, count)
+    caption = Caption(recipe.prompt, recipe.facts, recipe.drawn, recipe.seconds)
     for number in range(count):
         moment = number / (count - 1)
         yield caption.over(scene.frame(moment), moment)
