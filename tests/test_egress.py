@@ -482,7 +482,7 @@ def test_a_door_learns_what_is_wrong_with_an_address() -> None:
     assert egress.check_url_form("https://example.com/hook?x=1").host == "example.com"
     for url, says in [
         ("http://example.com/", "not encrypted"), ("https://a:b@example.com/", "user name"),
-        ("https://a b/", "space"), ("nonsense", "complete"), ("https://e.com/" + "a" * 2048, "2,048"),
+        ("https://e.com/a b", "space"), ("https://e.com/a\\b", "backslash"), ("nonsense", "complete"), ("https://e.com/" + "a" * 2048, "2,048"),
     ]:  # fmt: skip
         with pytest.raises(InvalidValue, match=says) as refused:
             egress.check_url_form(url, param="endpoint")

@@ -82,7 +82,8 @@ def test_a_download_has_a_name_in_any_script(film: Path) -> None:
     [
         ("bytes=0-0", 0, 0), ("bytes=0-9", 0, 9), ("bytes=100-", 100, SIZE - 1), ("bytes=-7", SIZE - 7, SIZE - 1),
         ("bytes=-99999", 0, SIZE - 1), (f"bytes={SIZE - 1}-", SIZE - 1, SIZE - 1), (" bytes=3-4 ", 3, 4),
-        (f"bytes=5-{SIZE}", 5, SIZE - 1), ("bytes=5-999999999999999999", 5, SIZE - 1), ("Bytes=3-4", 3, 4), ("bytes=007-008", 7, 8),
+        (f"bytes=5-{SIZE}", 5, SIZE - 1), ("bytes=5-999999999999999999", 5, SIZE - 1), ("Bytes=3-4", 3, 4),
+        ("bytes=007-008", 7, 8),
     ],
 )  # fmt: skip
 def test_a_range_is_exactly_what_was_asked(asked: str, start: int, end: int, film: Path) -> None:
