@@ -34,10 +34,13 @@ _TABLES = {
 }
 
 
-def _rows(sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    """The journal points at generations without a foreign key, so the ORM cannot join them."""
+def _rows(sql: str, parameters: list[Any], **parts: str) -> list[tuple[Any, ...]]:
+    """The journal points at generations without a foreign key, so the ORM cannot join them.
+
+    ``parts`` are pieces of SQL that are made here, never values.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(sql.format_map(_TABLES), parameters)
+        cursor.execute(sql.format_map(_TABLES | parts), parameters)
         return list(cursor.fetchall())
 
 
@@ -65,12 +68,14 @@ def credits_follow_the_state() -> list[str]:
         )
     )
     rows = _rows(
-        f"SELECT g.id, g.status, g.price, t.lowest, t.highest, t.held, t.settled, t.released, t.refunded "
-        f"FROM {{generation}} g LEFT JOIN (SELECT generation_id, {counts}, MIN(amount) AS lowest, "
-        f"MAX(amount) AS highest FROM {{transfer}} WHERE generation_id IS NOT NULL GROUP BY generation_id) t "
-        f"ON t.generation_id = g.id "
-        f"WHERE NOT COALESCE(t.held > 0 AND t.lowest = g.price AND t.highest = g.price AND ({right}), FALSE)",
+        "SELECT g.id, g.status, g.price, t.lowest, t.highest, t.held, t.settled, t.released, t.refunded "
+        "FROM {generation} g LEFT JOIN (SELECT generation_id, {counts}, MIN(amount) AS lowest, "
+        "MAX(amount) AS highest FROM {transfer} WHERE generation_id IS NOT NULL GROUP BY generation_id) t "
+        "ON t.generation_id = g.id "
+        "WHERE NOT COALESCE(t.held > 0 AND t.lowest = g.price AND t.highest = g.price AND ({right}), FALSE)",
         [value for way in ways for value in way],
+        counts=counts,
+        right=right,
     )
     return shown(
         f"generation {_id(pk)} ({status}): price {price}, journal {low}..{high}; "
@@ -92,18 +97,19 @@ def reservations_have_their_generation() -> list[str]:
 
 def the_right_ones_pay() -> list[str]:
     """The owner's quota pays exactly once; any other that pays is the generation's team's or key's."""
-    own, others = "q.user_id = g.user_id", "q.team_id = g.team_id OR q.api_key_id = g.api_key_id"
     rows = _rows(
-        f"SELECT g.id, SUM(CASE WHEN {own} THEN 1 ELSE 0 END), "
-        f"SUM(CASE WHEN {own} OR {others} THEN 0 ELSE 1 END) "
-        "FROM {transfer} t JOIN {generation} g ON g.id = t.generation_id "
+        "SELECT g.id, SUM({own}), SUM({alien}) FROM {transfer} t "
+        "JOIN {generation} g ON g.id = t.generation_id "
         "JOIN {wallet} w ON w.id = t.wallet_id JOIN {quota} q ON q.id = w.quota_id "
-        f"WHERE t.kind = %s GROUP BY g.id HAVING SUM(CASE WHEN {own} THEN 1 ELSE 0 END) <> 1 "
-        f"OR SUM(CASE WHEN {own} OR {others} THEN 0 ELSE 1 END) <> 0",
+        "WHERE t.kind = %s GROUP BY g.id HAVING SUM({own}) <> 1 OR SUM({alien}) <> 0",
         [str(Transfer.Kind.RESERVE)],
+        own="CASE WHEN q.user_id = g.user_id THEN 1 ELSE 0 END",
+        alien="CASE WHEN q.user_id = g.user_id OR q.team_id = g.team_id OR q.api_key_id = g.api_key_id "
+        "THEN 0 ELSE 1 END",
     )
     return shown(
-        f"generation {_id(pk)}: {own} of the owner's, {alien} strangers' wallets" for pk, own, alien in rows
+        f"generation {_id(pk)}: paid {own} times by the owner, {alien} times by strangers"
+        for pk, own, alien in rows
     )
 
 

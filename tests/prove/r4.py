@@ -175,5 +175,5 @@ def run(number: int, seed: int) -> str:
     """5,000 steps or a few more."""
     made = 0
     while made < 5_000:
-        made += machine(seed + 1_000 * number + made, examples=50, steps=50)
+        made += machine(seed + 1_000_000 * number + made, examples=50, steps=50)
     return f"{made} steps"
