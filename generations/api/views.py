@@ -132,7 +132,16 @@ class Content(ApiView):
                 else _("There is no video: this generation failed or was canceled.")
             )
         video = generation.video
-        return ranges.serve(request._request, video.file, content_type="video/mp4", etag=video.sha256)
+        response = ranges.serve(
+            request._request,
+            video.file,
+            content_type="video/mp4",
+            etag=video.sha256,
+            filename=f"{generation_id}.mp4",
+            last_modified=video.stored_at,
+        )
+        response["Cache-Control"] = "private, no-cache"  # may be kept, and is asked for again each time
+        return response
 
     def _find(self, request: Request, generation_id: uuid.UUID) -> Generation:
         rows = Generation.objects.select_related("video", "user").filter(pk=generation_id)
