@@ -120,6 +120,11 @@ def build_body(order: Order, gateway: Gateway) -> dict[str, Any]:
     return body
 
 
+def encode(order: Order, gateway: Gateway) -> bytes:
+    """The bytes of a POST."""
+    return json.dumps(build_body(order, gateway), ensure_ascii=False).encode("utf-8")
+
+
 def _image(picture: Picture, gateway: Gateway) -> str:
     if picture.url:
         return picture.url
@@ -129,13 +134,12 @@ def _image(picture: Picture, gateway: Gateway) -> str:
 
 def send(order: Order, gateway: Gateway) -> Submitted:
     """The paid POST, at most once. Every way that it can end is a kind: see ``errors``."""
-    body = json.dumps(build_body(order, gateway), ensure_ascii=False).encode("utf-8")
     try:
         reply = transport.exchange(
             "POST",
             gateway.base_url + PATH,
             headers=_headers(gateway) | {"Content-Type": "application/json"},
-            body=body,
+            body=encode(order, gateway),
             seconds=gateway.seconds,
         )
     except transport.NeverSent as error:
@@ -146,7 +150,7 @@ def send(order: Order, gateway: Gateway) -> Submitted:
 
 
 def _judge_post(reply: transport.Reply, gateway: Gateway) -> Submitted:
-    parsed = _parse(reply.body)
+    parsed = parse(reply.body)
     shown = reader.evidence(reply.body, gateway.key)
     upstream_id = reader.read_id(parsed)
     if 200 <= reply.status < 300:
@@ -172,7 +176,7 @@ def fetch(upstream_id: str, gateway: Gateway) -> Reading:
         reply = transport.exchange("GET", url, headers=_headers(gateway), seconds=POLL_SECONDS)
     except (transport.NeverSent, transport.Broken, transport.TooLong) as error:
         raise Unavailable(str(error) or type(error).__name__) from error
-    parsed = _parse(reply.body)
+    parsed = parse(reply.body)
     if 200 <= reply.status < 300 and isinstance(parsed, dict):
         return reader.read(parsed)
     code, message = reader.read_error(parsed)
@@ -211,7 +215,8 @@ def _headers(gateway: Gateway) -> dict[str, str]:
     }
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
+    """JSON, or None for anything else."""
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(body.decode("utf-8"))
     return None
