@@ -21,7 +21,7 @@ from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storag
 from PIL import Image
 
 from generations import archive
-from tests.wire import Answer, Wire, drip, hang, reply, say
+from tests.wire import Answer, Wire, drip, hang, reply, say, vouched
 
 SEED = 20261123
 WHEN = datetime(2026, 11, 5, tzinfo=UTC)
@@ -67,17 +67,8 @@ def storage(tmp_path: Path) -> FileSystemStorage:
 
 @pytest.fixture
 def upstream(settings) -> Iterator[Callable[[Answer], Wire]]:
-    servers = []
-
-    def start(answer: Answer) -> Wire:
-        server = Wire({"/film.mp4": answer})
-        servers.append(server)
-        settings.EGRESS_ALLOW = settings.EGRESS_ALLOW | {server.authority}
-        return server
-
-    yield start
-    for server in servers:
-        server.close()
+    with vouched(settings) as start:
+        yield lambda answer: start({"/film.mp4": answer})
 
 
 def copy(

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import socket
 import ssl
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import trustme
 
 from kling_platform import egress
 from kling_platform.errors import InvalidValue
-from tests.wire import Answer, Wire, drip, hang, reply, say, wire
+from tests.wire import Start, Wire, reply, say, vouched, wire
 
 FLIPS = 1000
-Reach = Callable[..., egress.Fetched]
 
 # --- what is not public --------------------------------------------------------
 
@@ -116,28 +112,21 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 
 @pytest.fixture
-def reach(settings, witness: Witness) -> Iterator[Callable[[dict[str, Answer]], Wire]]:
+def reach(settings, witness: Witness) -> Iterator[Start]:
     """Start a server that the operator vouches for."""
-    servers = []
+    with vouched(settings) as start:
 
-    def start(answers: dict[str, Answer], tls: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> Wire:
-        server = Wire(answers, tls)
-        servers.append(server)
-        settings.EGRESS_ALLOW = settings.EGRESS_ALLOW | {f"{name}:{server.port}"}
-        witness.open_ports.add(server.port)
-        return server
+        def known(*args, **kwargs) -> Wire:
+            server = start(*args, **kwargs)
+            witness.open_ports.add(server.port)
+            return server
 
-    settings.EGRESS_ALLOW = frozenset()
-    yield start
-    for server in servers:
-        server.close()
+        yield known
 
 
-def fetch(url: str, *, seconds: float = 5, limit: int = 10_000_000, **options: object) -> bytes:
+def fetch(url: str, **options: int) -> bytes:
     sink = io.BytesIO()
-    fetched = egress.fetch(url, sink=sink, max_bytes=limit, deadline_seconds=seconds, **options)
-    assert fetched.bytes == len(sink.getvalue())
-    assert fetched.sha256 == hashlib.sha256(sink.getvalue()).hexdigest()
+    egress.fetch(url, sink=sink, max_bytes=1000, deadline_seconds=5, **options)
     return sink.getvalue()
 
 
@@ -204,7 +193,7 @@ def test_every_public_address_is_tried_and_few_enough(names: Names, witness: Wit
     assert witness.seen == [(f"8.8.8.{last}", 443) for last in range(1, 5)]
 
 
-def test_only_the_named_port_of_a_host_is_allowed(reach: Reach, settings, witness: Witness) -> None:
+def test_only_the_named_port_of_a_host_is_allowed(reach: Start, settings, witness: Witness) -> None:
     server, other = reach({"/": say(reply(b"hello"))}), reach({"/": say(reply(b"secret"))})
     settings.EGRESS_ALLOW = frozenset({server.authority})
     assert fetch(server.url()) == b"hello"
@@ -223,7 +212,7 @@ def test_only_the_named_port_of_a_host_is_allowed(reach: Reach, settings, witnes
     ["http://127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "//localhost:{port}/", "file:///etc/passwd",
      "http://example.com/", "https://10.0.0.1/", "https://u:p@8.8.8.8/", "http://[bad", "\\\\127.0.0.1:{port}/"],
 )  # fmt: skip
-def test_a_redirect_is_checked_like_the_first_address(target: str, reach: Reach, witness: Witness) -> None:
+def test_a_redirect_is_checked_like_the_first_address(target: str, reach: Start, witness: Witness) -> None:
     with wire({"/": say(reply(b"secret"))}) as inner:
         witness.open_ports.add(
             inner.port
@@ -235,7 +224,7 @@ def test_a_redirect_is_checked_like_the_first_address(target: str, reach: Reach,
         assert {port for _host, port in witness.seen} == {server.port}
 
 
-def test_two_redirects_are_followed_and_a_third_is_not(reach: Reach) -> None:
+def test_two_redirects_are_followed_and_a_third_is_not(reach: Start) -> None:
     answers = {f"/{n}": say(reply(b"", "302 Found", location=f"{n - 1}?x=1")) for n in (1, 2, 3)}
     server = reach({**answers, "/0": say(reply(b"here"))})
     assert fetch(server.url("/2")) == b"here"
@@ -265,7 +254,7 @@ def serving(ca: trustme.CA, *hosts: str) -> ssl.SSLContext:
 
 
 def test_the_checked_address_is_asked_under_its_own_name(
-    reach: Reach, names: Names, authority: trustme.CA
+    reach: Start, names: Names, authority: trustme.CA
 ) -> None:
     names.answers["media.example"] = [["127.0.0.1"]]
     server = reach({"/v": say(reply(b"film"))}, serving(authority, "media.example"), name="media.example")
@@ -276,7 +265,7 @@ def test_the_checked_address_is_asked_under_its_own_name(
     assert names.asked == ["media.example"]
 
 
-def test_a_certificate_for_another_name_is_refused(reach: Reach, names: Names, authority: trustme.CA) -> None:
+def test_a_certificate_for_another_name_is_refused(reach: Start, names: Names, authority: trustme.CA) -> None:
     names.answers["media.example"] = [["127.0.0.1"]]
     server = reach(
         {"/": say(reply(b"film"))}, serving(authority, "other.example", "127.0.0.1"), name="media.example"
@@ -287,192 +276,13 @@ def test_a_certificate_for_another_name_is_refused(reach: Reach, names: Names, a
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(
-    reach: Reach, names: Names, authority: trustme.CA
+    reach: Start, names: Names, authority: trustme.CA
 ) -> None:
     names.answers["media.example"] = [["127.0.0.1"]]
     server = reach({"/": say(reply(b"film"))}, serving(trustme.CA(), "media.example"), name="media.example")
     with pytest.raises(egress.Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
         fetch(f"https://media.example:{server.port}/")
     assert server.requests == []
-
-
-# --- size, time, type ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        say(reply(b"x" * 2000)),
-        say(reply(b"x" * 2000, content_length="")),
-        say(
-            reply(b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n", content_length="", transfer_encoding="chunked")
-        ),
-        say(reply(b"", content_length="9" * 40)),
-        drip(reply(b"", content_length=""), b"x" * 100, every=0.001),
-    ],
-    ids=["announced", "unannounced", "chunked", "absurd", "endless"],
-)
-def test_a_body_over_the_limit_is_refused(answer: Answer, reach: Reach) -> None:
-    server = reach({"/": answer})
-    sink = io.BytesIO()
-    with pytest.raises(egress.TooLarge):
-        egress.fetch(server.url(), sink=sink, max_bytes=1999, deadline_seconds=5)
-    assert len(sink.getvalue()) <= 1999
-
-
-def test_a_body_at_the_limit_is_whole(reach: Reach) -> None:
-    chunked = reply(
-        b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n", content_length="", transfer_encoding="chunked"
-    )
-    server = reach({"/": say(reply(b"x" * 2000)), "/chunked": say(chunked)})
-    assert fetch(server.url(), limit=2000) == fetch(server.url("/chunked"), limit=2000) == b"x" * 2000
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        hang,
-        drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
-        drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        drip(reply(b"", content_length="1000000"), b"x"),
-        drip(reply(b"", content_length=""), b"x"),
-        drip(reply(b"", content_length="", transfer_encoding="chunked"), b"1\r\nx\r\n"),
-        drip(reply(b"", content_length="", transfer_encoding="chunked"), b"1"),
-    ],
-    ids=["silent", "header", "continue", "body", "unannounced", "chunks", "chunk-size"],
-)
-def test_the_deadline_holds_however_slowly_bytes_come(answer: Answer, reach: Reach) -> None:
-    server = reach({"/": answer})
-    begin = time.monotonic()
-    with pytest.raises((egress.TimedOut, egress.Broken)) as met:
-        fetch(server.url(), seconds=0.6)
-    assert time.monotonic() - begin < 5
-    assert met.type is egress.TimedOut or "chunk" in str(met.value).lower() or "Length" in str(met.value)
-
-
-def test_the_deadline_holds_during_the_handshake(names: Names, settings, witness: Witness) -> None:
-    names.answers["mute.example"] = [["127.0.0.1"]]
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts in the kernel, and never says a word
-        port = mute.getsockname()[1]
-        witness.open_ports.add(port)
-        settings.EGRESS_ALLOW = frozenset({f"mute.example:{port}"})
-        begin = time.monotonic()
-        with pytest.raises(egress.TimedOut):
-            fetch(f"https://mute.example:{port}/", seconds=0.6)
-        assert time.monotonic() - begin < 5
-
-
-def test_the_deadline_holds_for_a_mute_name_server(monkeypatch: pytest.MonkeyPatch, witness: Witness) -> None:
-    gone = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: gone.wait(10) and [])
-    begin = time.monotonic()
-    with pytest.raises(egress.TimedOut, match="name server"):
-        fetch("https://example.com/", seconds=0.4)
-    gone.set()
-    assert time.monotonic() - begin < 5 and witness.seen == []
-
-
-def test_the_deadline_holds_over_redirects(reach: Reach) -> None:
-    def slow(conn: socket.socket, request: bytes) -> None:
-        time.sleep(0.4)
-        conn.sendall(reply(b"", "302 Found", location="/"))
-
-    begin = time.monotonic()
-    with pytest.raises(egress.TimedOut):
-        fetch(reach({"/": slow}).url(), seconds=0.6, max_redirects=9)
-    assert time.monotonic() - begin < 5
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        reply(b"x" * 500, content_length="1000"),
-        reply(b"3e8\r\n" + b"x" * 500, content_length="", transfer_encoding="chunked"),
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"",
-    ],
-    ids=["short", "short-chunk", "no-http", "nothing"],
-)
-def test_a_broken_reply_is_no_success(data: bytes, reach: Reach) -> None:
-    with pytest.raises(egress.Broken):
-        fetch(reach({"/": say(data)}).url())
-
-
-@pytest.mark.parametrize(
-    "status", ["204 No Content", "206 Partial Content", "304 Not Modified", "404 Not Found", "503 Busy"]
-)
-def test_any_status_but_200_is_said(status: str, reach: Reach) -> None:
-    server = reach({"/": say(reply(b"page", status, retry_after="7"))})
-    with pytest.raises(egress.HttpStatus) as met:
-        fetch(server.url())
-    assert (met.value.status, met.value.headers["Retry-After"]) == (int(status[:3]), "7")
-
-
-def test_only_the_asked_types_are_read(reach: Reach) -> None:
-    server = reach(
-        {
-            "/page": say(reply(b"<html>", content_type="text/html; charset=utf-8")),
-            "/film": say(reply(b"film", content_type="Video/MP4")),
-            "/bare": say(reply(b"film")),
-        }
-    )
-    with pytest.raises(egress.WrongType, match="text/html"):
-        fetch(server.url("/page"), content_types=("video/",))
-    for path in ("/film", "/bare"):
-        assert fetch(server.url(path), content_types=("video/",)) == b"film"
-
-
-def test_nothing_is_unpacked_on_the_way(reach: Reach) -> None:
-    packed = b"\x1f\x8b\x08\x00bomb"
-    server = reach({"/": say(reply(packed, content_encoding="gzip"))})
-    assert fetch(server.url()) == packed
-    assert b"Accept-Encoding: identity\r\n" in server.requests[0]
-
-
-def test_a_sink_that_fails_is_not_blamed_on_the_network(reach: Reach) -> None:
-    class Full(io.BytesIO):
-        def write(self, data: object) -> int:
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        egress.fetch(reach({"/": say(reply(b"x"))}).url(), sink=Full(), max_bytes=10, deadline_seconds=5)
-
-
-def test_the_environment_names_no_proxy_and_no_password(
-    reach: Reach, monkeypatch: pytest.MonkeyPatch, tmp_path, witness: Witness
-) -> None:
-    server = reach({"/": say(reply(b"direct"))})
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login root password hunter2\n")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert fetch(server.url()) == b"direct"
-    assert witness.seen == [("127.0.0.1", server.port)] and b"Authorization" not in server.requests[0]
-
-
-# --- a POST, as webhooks need it -----------------------------------------------------
-
-
-@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
-def test_a_post_is_sent_once_and_follows_nothing(status: str, reach: Reach) -> None:
-    server = reach({"/": say(reply(b"", status, location="/other")), "/other": say(reply(b"caught"))})
-    with egress.exchange(
-        "POST", server.url(), deadline=time.monotonic() + 5, headers={"webhook-id": "m1"}, body=b'{"a":1}'
-    ) as answer:
-        assert answer.status == int(status[:3])
-    assert len(server.requests) == 1
-    assert server.requests[0].endswith(b'\r\n\r\n{"a":1}') and b"webhook-id: m1\r\n" in server.requests[0]
-
-
-def test_the_deadline_holds_while_a_large_body_is_sent(reach: Reach) -> None:
-    server = reach({"/": hang})
-    begin = time.monotonic()
-    with (
-        pytest.raises(egress.TimedOut),
-        egress.exchange("POST", server.url(), deadline=time.monotonic() + 0.6, body=b"x" * 30_000_000),
-    ):
-        pass
-    assert time.monotonic() - begin < 5
 
 
 # --- what doors check ----------------------------------------------------------------

@@ -9,8 +9,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 Answer = Callable[[socket.socket, bytes], None]
+Start = Callable[..., "Wire"]
 
 
 def reply(body: bytes = b"", status: str = "200 OK", **headers: str) -> bytes:
@@ -98,3 +100,19 @@ def wire(answers: dict[str, Answer], tls: ssl.SSLContext | None = None) -> Itera
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def vouched(settings: Any) -> Iterator[Start]:
+    """Starts servers that EGRESS_ALLOW names (as 127.0.0.1, or as ``name``), and nobody else."""
+    settings.EGRESS_ALLOW = frozenset()
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            answers: dict[str, Answer], tls: ssl.SSLContext | None = None, name: str = "127.0.0.1"
+        ) -> Wire:
+            server = stack.enter_context(wire(answers, tls))
+            settings.EGRESS_ALLOW = settings.EGRESS_ALLOW | {f"{name}:{server.port}"}
+            return server
+
+        yield start
