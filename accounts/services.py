@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from accounts import keys, ledger, quotas
 from accounts.models import ApiKey, AuditEntry, Quota, Team, User
 from kling_platform.errors import InvalidValue, NotFound, WrongState
+from kling_platform.text import check_text
 
 DEFAULT_CREDITS = 1_000
 DEFAULT_PERIOD = Quota.Period.MONTH
@@ -194,7 +195,7 @@ def provision(
     A new user without ``credits`` gets the default quota, one without ``password`` a random one.
     ``api_key`` is a label: each call with it makes a new key.
     """
-    user = User.objects.filter(username=username).first()
+    user = User.objects.filter(username=check_text(username, param="username")).first()
     made = user is None
     if user is None:
         user = User(username=username)
