@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
@@ -13,7 +14,7 @@ MAX_DEPTH = 32
 
 
 class InvalidJSON(InvalidValue):
-    """Not JSON, or JSON that nests too deeply or carries NaN."""
+    """Not JSON, or JSON that nests too deeply or carries NaN or a number beyond all bounds."""
 
     code = "invalid_json"
 
@@ -31,7 +32,7 @@ def check_text(value: str, *, param: str | None) -> str:
 def read_json(text: str, *, param: str | None = None) -> Any:
     """Parse JSON of bounded depth whose every string passes ``check_text``; ``InvalidValue`` otherwise."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidJSON(_("This is not valid JSON."), param=param) from error
     _check(value, param, MAX_DEPTH)
@@ -40,6 +41,14 @@ def read_json(text: str, *, param: str | None = None) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """1e400 is JSON, but reads as infinity, which a database refuses to write again."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(text)
+    return value
 
 
 def _check(value: Any, param: str | None, depth: int) -> None:
