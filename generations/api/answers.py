@@ -11,6 +11,20 @@ from generations.api.links import content_url
 from generations.models import TERMINAL, Generation, Status
 
 PROCESSING, SUCCEEDED, FAILED = "processing", "succeeded", "failed"
+# What an answer is made of: a page needs no hundred raw replies of upstream.
+COLUMNS = (
+    "id",
+    "model",
+    "seconds",
+    "size",
+    "price",
+    "status",
+    "progress",
+    "error_code",
+    "error_message",
+    "created_at",
+    "finished_at",
+)
 
 
 def outward(status: str) -> str:

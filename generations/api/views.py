@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accounts.models import ApiKey, User
 from generations import services
 from generations.api import answers, documents, links
-from generations.models import OPEN, Generation, Status
+from generations.models import OPEN, Generation, GenerationQuerySet, Status
 from kling_platform import ranges
 from kling_platform.api_views import ApiView
 from kling_platform.errors import Forbidden, InvalidValue, NotFound, Suspended, WrongState
@@ -30,8 +30,12 @@ def _body(request: Request) -> dict[str, Any]:
     return cast("dict[str, Any]", request.data)  # the parser lets nothing but objects through
 
 
+def _rows(request: Request) -> GenerationQuerySet:
+    return Generation.objects.owned_by(request.user).only(*answers.COLUMNS)
+
+
 def _own(request: Request, generation_id: uuid.UUID) -> Generation:
-    found = Generation.objects.owned_by(request.user).filter(pk=generation_id).first()
+    found = _rows(request).filter(pk=generation_id).first()
     if found is None:
         raise _nothing_here()
     return found
@@ -52,7 +56,7 @@ class Generations(ApiView):
     def get(self, request: Request) -> Response:
         query = request.query_params
         limit, descends = _limit(query.get("limit")), _descends(query.get("order"))
-        rows = Generation.objects.owned_by(request.user)
+        rows = _rows(request)
         if "after" in query:
             cursor = _cursor(request, query["after"])
             rows = rows.before(cursor) if descends else rows.after(cursor)
