@@ -52,7 +52,7 @@ def locked() -> tuple[Upstream, datetime]:
     """The one row, locked until the caller's transaction ends, and the database's clock."""
     Upstream.objects.get_or_create(pk=1)
     row = Upstream.objects.select_for_update().annotate(now=Now()).get(pk=1)
-    return row, row.now  # type: ignore[attr-defined]
+    return row, row.now
 
 
 class ForeignRows(Exception):
@@ -69,9 +69,9 @@ def adopt_epoch() -> None:
     account, seen = epoch.account(), epoch.sends_seen(row.database)
     if (row.host, row.key_fingerprint) == account and seen <= row.sends:
         return
-    if seen > row.sends and Generation.objects.open().exists():  # type: ignore[attr-defined]
+    if seen > row.sends and Generation.objects.open().exists():
         raise ForeignRows("the database is older than what this worker has sent: it was restored")
-    if Generation.objects.open().exclude(status=Status.QUEUED).exists():  # type: ignore[attr-defined]
+    if Generation.objects.open().exclude(status=Status.QUEUED).exists():
         raise ForeignRows("open generations belong to another upstream or key")
     _adopt(account, max(row.sends, seen))
 
@@ -152,7 +152,7 @@ def claim(most: int) -> list[Claim]:
 def has_work() -> bool:
     """A look without a lock: could a dispatcher send, or probe, now?"""
     upstream = Upstream.objects.annotate(now=Now()).filter(pk=1).first()
-    if upstream is None or not Generation.objects.due(Status.QUEUED).exists():  # type: ignore[attr-defined]
+    if upstream is None or not Generation.objects.due(Status.QUEUED).exists():
         return False
     if upstream.circuit == Upstream.Circuit.OPEN:
         return upstream.open_until is None or upstream.open_until <= upstream.now

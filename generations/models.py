@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -95,19 +95,19 @@ class Lane(models.Model):
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
-    def for_user(self, user: object) -> Self:
+    def for_user(self, user: Any) -> Self:
         """What this person may see on any door: own ones, team ones of own teams, everything for admins."""
         living = self.filter(deleted_at__isnull=True)
         if not getattr(user, "is_active", False):
             return living.none()
         if getattr(user, "role", "") == "admin":
             return living
-        mine = Q(user=user) | Q(visibility="team", team__members=user)  # type: ignore[misc]
-        return living.filter(mine).distinct() if _has_team_rows(user) else living.filter(user=user)  # type: ignore[misc]
+        mine = Q(user=user) | Q(visibility="team", team__members=user)
+        return living.filter(mine).distinct() if _has_team_rows(user) else living.filter(user=user)
 
-    def owned_by(self, user: object) -> Self:
+    def owned_by(self, user: Any) -> Self:
         """An API key's view: its owner's own rows only."""
-        return self.filter(user=user, deleted_at__isnull=True)  # type: ignore[misc]
+        return self.filter(user=user, deleted_at__isnull=True)
 
     def open(self) -> Self:
         return self.filter(status__in=OPEN)
@@ -134,8 +134,8 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         )
 
 
-def _has_team_rows(user: object) -> bool:
-    return bool(getattr(user, "pk", None)) and user.teams.exists()  # type: ignore[attr-defined]
+def _has_team_rows(user: Any) -> bool:
+    return bool(getattr(user, "pk", None)) and user.teams.exists()
 
 
 class Generation(models.Model):
@@ -199,7 +199,7 @@ class Generation(models.Model):
     succeeded_upstream_at = models.DateTimeField(null=True, blank=True, editable=False)
     store_attempts = models.PositiveSmallIntegerField(default=0, editable=False)
 
-    objects: ClassVar[models.Manager[Generation]] = GenerationQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Generation]] = GenerationQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("generation")

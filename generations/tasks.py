@@ -218,7 +218,7 @@ def _nudge_dispatch() -> None:
 
 def _due_polls(room: int) -> list[services.PollDue]:
     """Claim only where a look says that something is due: an idle loop takes no lock."""
-    due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)  # type: ignore[attr-defined]
+    due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)
     return services.claim_polls(room) if room and due.exists() else []
 
 

@@ -41,7 +41,7 @@ def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpR
     return middleware
 
 
-class database_away:  # noqa: N801 - a middleware is used as a function
+class database_away:
     """A lost database is a pause, not a bug: 503 and a time to come back, on pages and on the API."""
 
     def __init__(self, get_response: GetResponse) -> None:

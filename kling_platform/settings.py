@@ -6,6 +6,7 @@ import math
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
@@ -182,7 +183,7 @@ SUBMIT_LEASE = OMNIMAAS_TIMEOUT + 15
 # --- tasks ------------------------------------------------------------------
 _timeout = SUBMIT_LEASE + 30
 _workers, _queue_limit, _bulk = 4, 4, 1
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "kling",
     "label": "Tasks",
     "orm": "default",

@@ -159,13 +159,14 @@ def _judge_post(reply: transport.Reply, gateway: Gateway) -> Submitted:
             return Submitted(upstream_id, _request_id(reply), shown)
         raise Doubt(message or "an answer without an id", code=code or "no_id", reply=shown)
     code, message = reader.read_error(parsed)
-    evidence = {"code": code, "reply": shown}
     if code in ACCOUNT_CODES or reply.status in (401, 402, 403):
-        raise AccountFault(message or f"HTTP {reply.status}", **evidence)
+        raise AccountFault(message or f"HTTP {reply.status}", code=code, reply=shown)
     if reply.status == 429 or code in BUSY_CODES or _no_channel(reply.status, message, code):
-        raise Throttled(message or f"HTTP {reply.status}", retry_after=_retry_after(reply), **evidence)
+        raise Throttled(
+            message or f"HTTP {reply.status}", code=code, reply=shown, retry_after=_retry_after(reply)
+        )
     if reply.status in (400, 404, 413, 422) and (message or code):
-        raise Refused(message or code, **evidence)
+        raise Refused(message or code, code=code, reply=shown)
     raise Doubt(message or f"HTTP {reply.status}", code=code or f"http_{reply.status}", reply=shown)
 
 

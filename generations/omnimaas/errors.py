@@ -7,7 +7,10 @@ from __future__ import annotations
 
 
 class UpstreamError(Exception):
-    """Something other than the answer that was hoped for. ``reply`` is redacted and capped evidence; ``status`` is HTTP's, 0 for none."""
+    """Something other than the answer that was hoped for.
+
+    ``reply`` is redacted and capped evidence; ``status`` is HTTP's, 0 for none; ``retry_after`` is in seconds.
+    """
 
     def __init__(
         self,

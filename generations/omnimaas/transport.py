@@ -71,7 +71,7 @@ class _Line:
 
 
 def _watched(base: type, line: _Line) -> type:
-    class Watched(base):  # type: ignore[misc, valid-type]
+    class Watched(base):
         def connect(self) -> None:
             super().connect()
             # After TLS is done, and before the request line: from here on we can't know.

@@ -193,7 +193,7 @@ def claim_polls(most: int) -> list[PollDue]:
     budget = float(settings.POLL_BUDGET)
     elapsed = max(0.0, (now - upstream.poll_tokens_at).total_seconds())
     tokens = min(budget, upstream.poll_tokens + elapsed * budget)
-    due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)  # type: ignore[attr-defined]
+    due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)
     rows = list(
         due.only("upstream_id", "status", "submitted_at", "model", "seconds", "mode")[
             : min(most, int(tokens))

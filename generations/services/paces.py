@@ -54,7 +54,7 @@ def forget() -> None:
 
 def _read(kind: Kind) -> Past:
     rows = Generation.objects.filter(**kind._asdict(), made_seconds__isnull=False).order_by("-created_at")
-    times = sorted(rows.values_list("made_seconds", flat=True)[:REMEMBERED])
+    times = sorted(value or 0.0 for value in rows.values_list("made_seconds", flat=True)[:REMEMBERED])
     patience = pacing.patience_for(
         times, budget=settings.POLL_BUDGET, in_flight=settings.OMNIMAAS_MAX_IN_FLIGHT
     )

@@ -49,7 +49,7 @@ def create(
     if not user.is_active:
         raise Suspended(_("This account is suspended. Ask an admin."))
     recipe = catalogue.validate(request)
-    frames = [_frame(image) for image in recipe.images]
+    frames = [_frame(image, field) for image, field in zip(recipe.images, _fields(request), strict=False)]
     generation = Generation(
         user=user,
         api_key=api_key,
@@ -89,12 +89,18 @@ def _create_paid(generation: Generation, frames: list[Frame], names: list[str]) 
         raise quotas.refusal(error.wallet_id, wallets[error.wallet_id], generation.price) from error
 
 
-def _frame(image: str | bytes) -> Frame:
+def _fields(request: Mapping[str, Any]) -> tuple[str, str]:
+    """Which field the first and the last frame came from, so that a refusal names what was sent."""
+    listed = request.get("images") or ()
+    return "images" if listed else "image", "images" if len(listed) > 1 else "metadata.image_tail"
+
+
+def _frame(image: str | bytes, field: str) -> Frame:
     if isinstance(image, str) and images.is_url(image):
-        images.check_image_url(image)
+        images.check_image_url(image, param=field)
         return Frame(url=image)
-    data = images.decode(image) if isinstance(image, str) else image
-    return Frame(file=images.prepare(data))
+    data = images.decode(image, param=field) if isinstance(image, str) else image
+    return Frame(file=images.prepare(data, param=field))
 
 
 @contextlib.contextmanager

@@ -35,9 +35,7 @@ def sweep_due() -> dict[str, int]:
 def _leases_over() -> int:
     """A claim whose answer nobody recorded: it may have been sent, so it is doubt, never a second POST."""
     moved = 0
-    for pk, token in (
-        Generation.objects.due(Status.SUBMITTING).values_list("pk", "claim_token")[:BATCH]  # type: ignore[attr-defined]
-    ):
+    for pk, token in Generation.objects.due(Status.SUBMITTING).values_list("pk", "claim_token")[:BATCH]:
         moved += lifecycle.transition(
             pk,
             Status.SUBMITTING,
@@ -96,14 +94,14 @@ def _doubts_over() -> int:
 
 
 def _wake_stores() -> int:
-    due = list(Generation.objects.due(Status.STORING).values_list("pk", flat=True)[:BATCH])  # type: ignore[attr-defined]
+    due = list(Generation.objects.due(Status.STORING).values_list("pk", flat=True)[:BATCH])
     for pk in due:
         wake_store(pk)
     return len(due)
 
 
 def _wake_queue() -> int:
-    waiting = Generation.objects.due(Status.QUEUED).exists()  # type: ignore[attr-defined]
+    waiting = Generation.objects.due(Status.QUEUED).exists()
     if waiting:
         wake_dispatch()
     return int(waiting)
