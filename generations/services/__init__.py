@@ -5,6 +5,7 @@ Database only, atomic, no network. Doors call ``requests``; tasks call ``outcome
 
 from generations.dispatch import fence
 from generations.services.doubts import attach_id, confirm_wish, pending_wish, release, write_off
+from generations.services.forecasts import Forecast, forecast, forecast_new
 from generations.services.outcomes import (
     PollDue,
     claim_polls,
@@ -25,6 +26,7 @@ from generations.services.sweep import sweep_due
 from generations.services.wakeups import wake_dispatch
 
 __all__ = [
+    "Forecast",
     "PollDue",
     "attach_id",
     "cancel",
@@ -34,6 +36,8 @@ __all__ = [
     "create",
     "delete",
     "fence",
+    "forecast",
+    "forecast_new",
     "names_mode",
     "pending_wish",
     "recipe_request",

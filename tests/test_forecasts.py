@@ -1,0 +1,66 @@
+"""The place in the queue and the time it takes, from our own past."""
+
+from __future__ import annotations
+
+import pytest
+
+from generations import dispatch, services
+from generations.models import Generation
+from generations.services import paces
+from generations.services.forecasts import forecast, forecast_new
+from generations.services.paces import Kind
+from tests.makers import ask
+
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
+STD = Kind("kling-v2-5-turbo-std", 5, "std")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_past():
+    paces.forget()
+    yield
+    paces.forget()
+
+
+def made(user, count: int, seconds: float) -> None:
+    """So many finished generations that took this long."""
+    rows = [ask(user) for _ in range(count)]
+    for row in rows:
+        services.cancel(row, actor=user)
+    Generation.objects.filter(pk__in=[row.pk for row in rows]).update(made_seconds=seconds)
+    paces.forget()
+
+
+def test_before_enough_is_known_nothing_is_promised(alice):
+    found = forecast(ask(alice))
+    assert (found.position, found.likely, found.at_most) == (1, None, None)
+
+
+def test_the_position_follows_the_fair_share(alice, bob):
+    rows = [ask(alice) for _ in range(5)]
+    assert [forecast(row).position for row in rows] == [1, 2, 3, 4, 5]
+    first = ask(bob)
+    assert forecast(first).position == 2
+    assert forecast(rows[4]).position == 6
+    assert [claim.generation_id for claim in dispatch.claim(2)] == [rows[0].pk, first.pk]
+
+
+def test_a_new_one_goes_behind_the_users_own(alice, bob):
+    for _ in range(3):
+        ask(alice)
+    assert forecast_new(STD, alice.pk).position == 4
+    assert forecast_new(STD, bob.pk).position == 2
+
+
+def test_the_time_is_that_of_our_own_past_and_grows_with_the_queue(alice, settings):
+    settings.OMNIMAAS_MAX_IN_FLIGHT = 2
+    made(alice, 30, 60.0)
+    rows = [ask(alice) for _ in range(6)]
+    likely = [forecast(row).likely for row in rows]
+    assert likely[0] == 60
+    assert likely == sorted(likely)
+    assert likely[5] == 60 + 4 * 30
+    dispatch.claim(1)
+    rows[0].refresh_from_db()
+    running = forecast(rows[0])
+    assert running.position is None and 55 <= running.likely <= 60
