@@ -259,6 +259,11 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"images": [b64(encoded(640, 360)[:200])]}, "images"),
     ({"images": [b64(bomb())]}, "images"),
     ({"images": [URL, b64(SVG)]} | PRO, "images"),
+    ({"image": b64(SVG)}, "image"),
+    ({"image": "https://"}, "image"),
+    ({"images": [URL], "metadata": {"image_tail": b64(SVG)}} | PRO, "metadata.image_tail"),
+    ({"images": [URL], "metadata": {"image_tail": "https://"}} | PRO, "metadata.image_tail"),
+    ({"image": URL, "metadata": {"image_tail": "nothing!"}} | PRO, "metadata.image_tail"),
     # what there is not
     ({"n": 2}, "n"),
     ({"seed": 1}, "seed"),
