@@ -52,7 +52,7 @@ bench: $(TEST_READY) $(STATIC_READY)
 	$(PY) -m benchmarks.bench
 
 prove: $(TEST_READY) $(STATIC_READY)
-	$(PY) -m benchmarks.prove $(R)
+	$(PY) -m tests.prove $(R)
 
 screenshots: $(TEST_READY) $(MESSAGES) $(STATIC_READY)
 	$(PY) -m tests.screenshots
