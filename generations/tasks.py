@@ -63,6 +63,9 @@ def dispatch() -> int:
     upstream = gateway()
     if not upstream.key or not _own_epoch():
         return 0
+    if not archive.has_room():
+        log.error("the disk is nearly full: nothing new is sent until there is room to keep it")
+        return 0
     token = lanes.enter("dispatch")
     if token is None:
         return 0  # its holder was told to look once more
@@ -299,7 +302,8 @@ def confirm(generation_id: str) -> bool:
 
 
 def sweep() -> dict[str, int]:
-    """Every minute: what time does, and a probe of an open circuit."""
+    """Every minute: what time does, to rows and to what killed downloads left behind."""
+    archive.remove_abandoned()
     return services.sweep_due()
 
 
