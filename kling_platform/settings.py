@@ -41,7 +41,7 @@ INSTALLED_APPS = [
     "kling_platform",
     "accounts",
     "generations",
-    "django.contrib.admin",
+    "accounts.admin_site.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -58,10 +58,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "kling_platform.middleware.database_away",
-    "django.middleware.security.SecurityMiddleware",
+    # Outermost, so that whatever answers below them (a redirect, a refused host, a static file) carries them.
     "csp.middleware.CSPMiddleware",
     "kling_platform.middleware.security_headers",
+    "kling_platform.middleware.database_away",
+    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
