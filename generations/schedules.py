@@ -5,16 +5,18 @@ from __future__ import annotations
 from django.db import transaction
 from django_q.models import Schedule
 
+# Name, function, minutes between two starts.
 SCHEDULES = {
-    "poll": "generations.tasks.poll",
-    "sweep": "generations.tasks.sweep",
+    "poll": ("generations.tasks.poll", 1),
+    "sweep": ("generations.tasks.sweep", 1),
+    "tidy": ("generations.tasks.tidy", 60),
 }
 
 
 @transaction.atomic
 def ensure_schedules() -> None:
-    """Make every schedule exist, once, as it is written here; all run every minute."""
-    for name, func in SCHEDULES.items():
+    """Make every schedule exist, once, as it is written here."""
+    for name, (func, minutes) in SCHEDULES.items():
         Schedule.objects.update_or_create(
             name=name,
             defaults={
@@ -22,7 +24,7 @@ def ensure_schedules() -> None:
                 "args": None,
                 "kwargs": None,
                 "schedule_type": Schedule.MINUTES,
-                "minutes": 1,
+                "minutes": minutes,
                 "repeats": -1,
                 "cluster": None,
             },

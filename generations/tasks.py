@@ -302,9 +302,13 @@ def confirm(generation_id: str) -> bool:
 
 
 def sweep() -> dict[str, int]:
-    """Every minute: what time does, to rows and to what killed downloads left behind."""
-    archive.remove_abandoned()
+    """Every minute: what time does to rows."""
     return services.sweep_due()
+
+
+def tidy() -> int:
+    """Every hour: remove what killed downloads left behind."""
+    return archive.remove_abandoned()
 
 
 def beat() -> None:
