@@ -25,12 +25,23 @@ def is_api(request: HttpRequest) -> bool:
 
 
 def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
-    """Headers that Django has no setting for; answers that belong to one person are never shared by a cache."""
+    """Headers for every answer; those that belong to one person are never shared by a cache.
+
+    Django's own middlewares send some of these too, but not where something before them answers.
+    """
+    always = {
+        "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": PERMISSIONS_POLICY,
+        "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": settings.X_FRAME_OPTIONS,
+    }
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
-        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        for name, value in always.items():
+            response.setdefault(name, value)
         if not request.path.startswith("/" + settings.STATIC_URL.lstrip("/")):
             response.setdefault(
                 "Cache-Control", "private, no-store" if is_api(request) else "private, no-cache"
