@@ -62,16 +62,17 @@ def secret_key(var: Path) -> str:
     return path.read_text().strip()
 
 
-def port_is_free(port: int) -> bool:
+def port_trouble(port: int) -> str:
+    """Why this port of 127.0.0.1 cannot be listened on, in the system's words; empty when it can."""
     with socket.socket() as probe:
         probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
         )  # as servers do: old connections don't count
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return str(error.strerror)
+    return ""
 
 
 def free_port() -> int:

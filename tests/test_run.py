@@ -84,10 +84,15 @@ class Platform:
     def state(self) -> dict[str, str]:
         return json.loads((self.var / "demo.json").read_text())
 
+    def close_the_terminal(self) -> None:
+        os.close(self._terminal)
+        self._terminal = -1
+
     def close(self) -> None:
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
-        os.close(self._terminal)
+        if self._terminal >= 0:
+            os.close(self._terminal)
         if self.status is None:
             os.waitpid(self.pid, 0)
 
@@ -182,6 +187,9 @@ def test_with_a_real_key_there_is_no_sandbox_and_nobody_has_credits(
     answer = requests.post(f"{platform.url}/v1/video/generations", json=body, headers=key, timeout=10)
     assert answer.status_code == 402, answer.text
 
+    platform.close_the_terminal()
+    wait_until(lambda: not platform.processes(), ENDS_WITHIN)
+
 
 def start_demo(var: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -200,7 +208,7 @@ def test_a_taken_port_is_one_line_with_the_way_out(var: Path) -> None:
         done = start_demo(var, PORT=str(port))
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [done.stderr.strip()]
-    assert f"Port {port} is taken" in done.stderr
+    assert f"Port {port} cannot be used (Address already in use)" in done.stderr
     assert f"make run PORT={port + 1}" in done.stderr
     assert not (var / "db.sqlite3").exists(), "it began although it could not end well"
 
@@ -212,7 +220,7 @@ def test_the_sandboxs_port_is_kept_and_asked_for(var: Path) -> None:
         (var / "demo.json").write_text(json.dumps({"sandbox_port": port}))
         done = start_demo(var, PORT=str(free_port()))
     assert done.returncode == 1
-    assert f"Port {port}, kept for the sandbox, is taken" in done.stderr
+    assert f"Port {port}, kept for the sandbox, cannot be used" in done.stderr
 
 
 def test_two_cannot_run_on_one_folder(var: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from accounts import keys, services
 from accounts.models import User
 from generations.catalogue import current
 from kling_platform.health import is_migrated
-from kling_platform.local import State, alone, foreground, free_port, port_is_free, secret_key
+from kling_platform.local import State, alone, foreground, free_port, port_trouble, secret_key
 from kling_platform.supervisor import Child, StopSignal, stop
 
 READY_WITHIN = 90.0  # seconds from starting the children to the first OK
@@ -36,10 +37,11 @@ LOG_BYTES = 10_000_000
 
 REFUSED_FOLDER = "{path} cannot be written to: name another folder in VAR_DIR, or change its owner."
 REFUSED_PORT = (
-    "Port {port} is taken by another program: end that one, or choose another: make run PORT={other}"
+    "Port {port} cannot be used ({trouble}): end the program that holds it, or choose another: "
+    "make run PORT={other}"
 )
 REFUSED_KEPT_PORT = (
-    "Port {port}, kept for the sandbox, is taken by another program: end that one, or delete "
+    "Port {port}, kept for the sandbox, cannot be used ({trouble}): end the program that holds it, or delete "
     '"sandbox_port" from {path} (generations that the sandbox still works on would be lost).'
 )
 
@@ -55,8 +57,9 @@ class Command(BaseCommand):
         if not os.access(var, os.W_OK):
             raise CommandError(REFUSED_FOLDER.format(path=var))
         with alone(var / "demo.lock"):
-            if not port_is_free(port):
-                raise CommandError(REFUSED_PORT.format(port=port, other=port + 1))
+            if trouble := port_trouble(port):
+                other = port + 1 if 1024 <= port < 65535 else 8000
+                raise CommandError(REFUSED_PORT.format(port=port, trouble=trouble, other=other))
             state = State(var / "demo.json")
             settings.SECRET_KEY = secret_key(var)  # this process read its settings before there was one
             sandbox = self._sandbox(state)
@@ -72,8 +75,8 @@ class Command(BaseCommand):
         if settings.OMNIMAAS_API_KEY:
             return None
         port = state.keep("sandbox_port", free_port)
-        if not port_is_free(port):
-            raise CommandError(REFUSED_KEPT_PORT.format(port=port, path=state.path))
+        if trouble := port_trouble(port):
+            raise CommandError(REFUSED_KEPT_PORT.format(port=port, trouble=trouble, path=state.path))
         key = state.keep("sandbox_key", lambda: "sk-sandbox-" + secrets.token_urlsafe(24))
         self.environment = {
             "OMNIMAAS_BASE_URL": f"http://127.0.0.1:{port}",
@@ -147,7 +150,8 @@ class Command(BaseCommand):
                 self._welcome(state, api_key, sandbox=bool(upstream))
                 self._watch(children, signals)
         finally:
-            self.stdout.write("\n==> Ending; running tasks get a moment")
+            with suppress(OSError):  # the terminal may be gone
+                self.stdout.write("\n==> Ending; running tasks get a moment")
             stop(talkers, DRAIN)
             stop(upstream, LAST)
 
