@@ -1,66 +1,12 @@
-"""Generations in the words of the wire. ``serializers`` declares the same for the documents."""
+"""Lists in the words of the wire. ``generations.public`` has the generation itself, ``serializers`` declares both."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from generations import catalogue
-from generations.api.links import content_url
-from generations.models import TERMINAL, Generation, Status
-
-PROCESSING, SUCCEEDED, FAILED = "processing", "succeeded", "failed"
-# What an answer is made of: a page needs no hundred raw replies of upstream.
-COLUMNS = (
-    "id",
-    "model",
-    "seconds",
-    "size",
-    "price",
-    "status",
-    "progress",
-    "error_code",
-    "error_message",
-    "created_at",
-    "finished_at",
-)
-
-
-def outward(status: str) -> str:
-    """Our state in one of the three words that clients of the gateway know."""
-    if status == Status.SUCCEEDED:
-        return SUCCEEDED
-    return FAILED if status in TERMINAL else PROCESSING
-
-
-def as_created(generation: Generation) -> dict[str, Any]:
-    """What a create is answered with; a read begins with the same."""
-    return {
-        "id": str(generation.pk),
-        "task_id": str(generation.pk),
-        "object": "video",
-        "model": generation.model,
-        "created_at": int(generation.created_at.timestamp()),
-        "status": outward(generation.status),
-        "progress": _progress(generation),
-        "state": str(generation.status),
-    }
-
-
-def as_video(generation: Generation) -> dict[str, Any]:
-    """One generation as it stands now; its link is signed anew at each call."""
-    video = as_created(generation) | {
-        "seconds": generation.seconds,
-        "size": generation.size,
-        "cost": _cost(generation),
-    }
-    if generation.status == Status.SUCCEEDED and generation.finished_at:
-        video["completed_at"] = int(generation.finished_at.timestamp())
-        video["url"] = content_url(generation.pk)
-    if video["status"] == FAILED:
-        video["error"] = _error(generation)
-    return video
+from generations.models import Generation
+from generations.public import as_video
 
 
 def as_page(page: list[Generation], *, has_more: bool) -> dict[str, Any]:
@@ -85,27 +31,3 @@ def as_models() -> dict[str, Any]:
     ]
     limits = {name: rules[name] for name in ("version", "prompt_characters", "images")}
     return {"object": "list", "data": data} | limits
-
-
-def _progress(generation: Generation) -> int:
-    """100 is kept for what can be fetched."""
-    return 100 if generation.status == Status.SUCCEEDED else min(generation.progress, 99)
-
-
-def _cost(generation: Generation) -> int:
-    """Credits held or charged; what failed has been returned."""
-    return 0 if outward(generation.status) == FAILED else generation.price
-
-
-def _error(generation: Generation) -> dict[str, str]:
-    if generation.status == Status.CANCELED:
-        reason, code = _("Canceled before it was sent."), "canceled"
-    else:
-        code = generation.error_code or "upstream_failed"
-        unsaid = {
-            "unsent": _("It waited for a day and could not be sent."),
-            "never_confirmed": _("The gateway never said what became of it."),
-        }
-        reason = generation.error_message or unsaid.get(code) or _("The gateway gave no reason.")
-    end = "" if reason[-1] in ".!?。！？" else "."
-    return {"code": code, "message": f"{reason}{end} {_('Nothing was charged: all credits came back.')}"}

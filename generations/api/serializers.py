@@ -1,4 +1,4 @@
-"""The bodies of the wire, declared for the documents. ``catalogue.validate`` reads requests, ``answers`` writes.
+"""The bodies of the wire, declared for the documents. ``catalogue.validate`` reads requests, ``public`` writes.
 
 Tests hold real answers against these, and the declared options against the catalogue.
 """
@@ -12,8 +12,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from generations import catalogue
-from generations.api.answers import FAILED, PROCESSING, SUCCEEDED
 from generations.models import Status
+from generations.public import FAILED, PROCESSING, SUCCEEDED
 
 RULES = catalogue.current()
 

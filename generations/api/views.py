@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import ApiKey, User
-from generations import services
-from generations.api import answers, documents, links
+from generations import links, public, services
+from generations.api import answers, documents
 from generations.models import OPEN, Generation, GenerationQuerySet, Status
 from kling_platform import ranges
 from kling_platform.api_views import ApiView
@@ -31,7 +31,7 @@ def _body(request: Request) -> dict[str, Any]:
 
 
 def _rows(request: Request) -> GenerationQuerySet:
-    return Generation.objects.owned_by(request.user).only(*answers.COLUMNS)
+    return Generation.objects.owned_by(request.user).only(*public.COLUMNS)
 
 
 def _own(request: Request, generation_id: uuid.UUID) -> Generation:
@@ -51,7 +51,7 @@ class Generations(ApiView):
         generation = services.create(
             user=_user(request), api_key=cast(ApiKey, request.auth), request=_body(request)
         )
-        return Response(answers.as_created(generation))
+        return Response(public.as_created(generation))
 
     def get(self, request: Request) -> Response:
         query = request.query_params
@@ -98,14 +98,14 @@ def _cursor(request: Request, text: str) -> Generation:
 @documents.generation
 class OneGeneration(ApiView):
     def get(self, request: Request, generation_id: uuid.UUID) -> Response:
-        return Response(answers.as_video(_own(request, generation_id)))
+        return Response(public.as_video(_own(request, generation_id)))
 
 
 @documents.cancel
 class Cancel(ApiView):
     def post(self, request: Request, generation_id: uuid.UUID) -> Response:
         generation = services.cancel(_own(request, generation_id), actor=_user(request))
-        return Response(answers.as_video(generation))
+        return Response(public.as_video(generation))
 
 
 @documents.content

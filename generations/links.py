@@ -18,7 +18,7 @@ from kling_platform.errors import Forbidden
 
 LIFETIME = 24 * 3600  # seconds
 # The key of these signatures is derived from SECRET_KEY and this name, so no other signature fits here.
-PURPOSE = "generations.api.links"
+PURPOSE = "generations.links"
 _UNIX_SECONDS = re.compile(r"[1-9][0-9]{9,11}")
 
 
