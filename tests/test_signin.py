@@ -145,7 +145,7 @@ def test_unknown_wrong_and_suspended_sound_the_same(boss: User, alice: User, doo
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("name", ["nul\x00", "x" * 151, ""])
+@pytest.mark.parametrize("name", ["nul\x00", "", "  "])
 def test_a_name_that_cannot_be_is_refused_without_a_try(db: None, door: str, name: str) -> None:
     assert knock(door, name, "x").status_code == 200
     assert not SignInTry.objects.exists()
