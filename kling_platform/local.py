@@ -96,28 +96,36 @@ def alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def foreground() -> Iterator[None]:
-    """Take the terminal's Ctrl-C for this process alone, as a shell does for a job.
+def foreground() -> Iterator[int | None]:
+    """Take the terminal's Ctrl-C for this process alone, as a shell does for a job; yields the terminal.
 
     ``make`` would otherwise get it too and call a clean end an error. Without a terminal nothing changes.
     """
-    try:
-        terminal = os.open("/dev/tty", os.O_RDWR)
-        before = os.tcgetpgrp(terminal)
-    except OSError:
-        yield
+    terminal = _controlling_terminal()
+    if terminal is None:
+        yield None
         return
-    if before != os.getpgrp():  # started in the background: the terminal belongs to somebody else
-        yield
-        os.close(terminal)
-        return
+    before = os.tcgetpgrp(terminal)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped alone, it could not be brought back by the shell
-    os.setpgid(0, 0)
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
     os.tcsetpgrp(terminal, os.getpgrp())
     try:
-        yield
+        yield terminal
     finally:
         with suppress(OSError):  # the terminal may be gone
             os.tcsetpgrp(terminal, before)
         os.close(terminal)
+
+
+def _controlling_terminal() -> int | None:
+    """The terminal that this process may use now; None without one, and in the background."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR)
+    except OSError:
+        return None
+    if os.tcgetpgrp(terminal) == os.getpgrp():
+        return terminal
+    os.close(terminal)
+    return None

@@ -137,10 +137,15 @@ class StopSignal:
     """Remembers that SIGINT, SIGTERM or SIGHUP asked for the end; true once one did.
 
     A flag, and not an exception: it cannot strike between starting a child and taking note of it.
+    The loss of ``terminal``, if one is given, counts as SIGHUP: the kernel tells only the session's
+    leader, and where that is ``make``, it waits for us.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: int | None = None) -> None:
         self.received: int | None = None
+        self._terminal = select.poll()
+        if terminal is not None:
+            self._terminal.register(terminal, 0)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._receive)
 
@@ -148,6 +153,8 @@ class StopSignal:
         self.received = number
 
     def __bool__(self) -> bool:
+        if self.received is None and any(event & select.POLLHUP for _, event in self._terminal.poll(0)):
+            self.received = signal.SIGHUP
         return self.received is not None
 
     def wait(self, seconds: float) -> bool:

@@ -67,8 +67,8 @@ class Command(BaseCommand):
                 self.stdout.write("==> Preparing the database")
                 call_command("migrate", interactive=False, verbosity=0)
             api_key = self._people(state, paid=sandbox is None)
-            with foreground():
-                self._run(self._children(sandbox), state, api_key)
+            with foreground() as terminal:
+                self._run(self._children(sandbox), StopSignal(terminal), state, api_key)
 
     def _sandbox(self, state: State) -> Child | None:
         """The sandbox on its kept port, or None when a real key says that the real gateway is wanted."""
@@ -139,8 +139,8 @@ class Command(BaseCommand):
             state.set("api_key", made.api_key)
         return str(state.values["api_key"])
 
-    def _run(self, children: list[Child], state: State, api_key: str) -> None:
-        signals, self.started = StopSignal(), time.monotonic()
+    def _run(self, children: list[Child], signals: StopSignal, state: State, api_key: str) -> None:
+        self.started = time.monotonic()
         talkers, upstream = children[:2], children[2:]
         try:
             for child in reversed(children):
