@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from django.db.models.functions import Now
 from generations.models import Lane
 
 LEASE = timedelta(seconds=15)
+RENEW_SECONDS = 3
 
 
 @transaction.atomic
@@ -33,6 +35,21 @@ def take_over(name: str) -> uuid.UUID:
     token = uuid.uuid4()
     Lane.objects.filter(name=name).update(token=token, until=Now() + LEASE, wanted=False)
     return token
+
+
+class Held:
+    """A lane that the caller has entered, renewed in time and no more often than needed."""
+
+    def __init__(self, name: str, token: uuid.UUID) -> None:
+        self.name, self.token = name, token
+        self._renewed = time.monotonic()
+
+    def still(self) -> bool:
+        """Whether it is still ours; False after another holder took it over."""
+        if time.monotonic() - self._renewed < RENEW_SECONDS:
+            return True
+        self._renewed = time.monotonic()
+        return renew(self.name, self.token)
 
 
 def renew(name: str, token: uuid.UUID) -> bool:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
+from generations import outbox
 from generations.models import TERMINAL, Event, Generation, Status
 
 S = Status
@@ -60,4 +61,6 @@ def transition(
         actor=actor,
         detail=detail or {},
     )
+    if target in TERMINAL:
+        outbox.announce(generation_id, target)
     return True

@@ -13,6 +13,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from generations.models_webhooks import TEST_EVENT as TEST_EVENT
+from generations.models_webhooks import WebhookDelivery as WebhookDelivery
+from generations.models_webhooks import WebhookEndpoint as WebhookEndpoint
+from generations.models_webhooks import WebhookEvent as WebhookEvent
+from generations.models_webhooks import WebhookTry as WebhookTry
+
 # Ids of upstream are opaque text of up to this many characters (its gateway family's column).
 UPSTREAM_ID_LENGTH = 191
 SHOWN_AS_DELAYED = timedelta(minutes=20)

@@ -9,7 +9,9 @@ from django_q.models import Schedule
 SCHEDULES = {
     "poll": ("generations.tasks.poll", 1),
     "sweep": ("generations.tasks.sweep", 1),
+    "deliver": ("generations.deliveries.deliver", 1),
     "tidy": ("generations.tasks.tidy", 60),
+    "forget": ("generations.deliveries.forget", 60),
 }
 
 

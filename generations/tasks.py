@@ -39,7 +39,6 @@ POLLERS = 16
 DISPATCH_SECONDS = 20
 POLL_LOOP_SECONDS = 70
 IDLE_SECONDS = 0.5
-RENEW_SECONDS = 3
 
 
 def gateway() -> client.Gateway:
@@ -69,7 +68,7 @@ def dispatch() -> int:
     token = lanes.enter("dispatch")
     if token is None:
         return 0  # its holder was told to look once more
-    lane, sent = _Lane("dispatch", token), 0
+    lane, sent = lanes.Held("dispatch", token), 0
     ends = time.monotonic() + DISPATCH_SECONDS
     while True:
         _probe_if_due(upstream)
@@ -82,28 +81,13 @@ def dispatch() -> int:
             return sent
 
 
-class _Lane:
-    """A held lane, renewed in time and no more often than needed."""
-
-    def __init__(self, name: str, token: uuid.UUID) -> None:
-        self.name, self.token = name, token
-        self._renewed = time.monotonic()
-
-    def held(self) -> bool:
-        """Whether it is still ours; False after another holder took it over."""
-        if time.monotonic() - self._renewed < RENEW_SECONDS:
-            return True
-        self._renewed = time.monotonic()
-        return lanes.renew(self.name, self.token)
-
-
-def _send_all(upstream: client.Gateway, lane: _Lane, ends: float) -> int:
+def _send_all(upstream: client.Gateway, lane: lanes.Held, ends: float) -> int:
     sent = 0
     pending: dict[Future[client.Submitted], slots.Claim] = {}
     with ThreadPoolExecutor(SENDERS) as pool:
         while True:
             room = SENDERS - len(pending)
-            if room and not draining() and lane.held() and time.monotonic() < ends:
+            if room and not draining() and lane.still() and time.monotonic() < ends:
                 for claim in slots.claim(room):
                     order = _order(claim)
                     if order is not None:
@@ -111,9 +95,9 @@ def _send_all(upstream: client.Gateway, lane: _Lane, ends: float) -> int:
                         sent += 1
             if not pending:
                 return sent
-            for future in wait(pending, timeout=RENEW_SECONDS, return_when=FIRST_COMPLETED).done:
+            for future in wait(pending, timeout=lanes.RENEW_SECONDS, return_when=FIRST_COMPLETED).done:
                 _record_sent(pending.pop(future), future)
-            lane.held()
+            lane.still()
 
 
 def _order(claim: slots.Claim) -> client.Order | None:
@@ -192,16 +176,16 @@ def poll(seconds: float = POLL_LOOP_SECONDS) -> int:
     upstream = gateway()
     if not upstream.key or not _own_epoch():
         return 0
-    lane = _Lane("poll", lanes.take_over("poll"))
+    lane = lanes.Held("poll", lanes.take_over("poll"))
     asked = 0
     looked = time.monotonic()
     ends = looked + seconds
     pending: dict[Future[reader.Reading], services.PollDue] = {}
     with ThreadPoolExecutor(POLLERS) as pool:
-        while (going := time.monotonic() < ends and not draining() and lane.held()) or pending:
-            if time.monotonic() - looked > RENEW_SECONDS:
+        while (going := time.monotonic() < ends and not draining() and lane.still()) or pending:
+            if time.monotonic() - looked > lanes.RENEW_SECONDS:
                 looked = time.monotonic()
-                _nudge_dispatch()
+                _nudge()
             for due in _due_polls(POLLERS - len(pending)) if going else ():
                 pending[pool.submit(client.fetch, due.upstream_id, upstream)] = due
                 asked += 1
@@ -213,10 +197,12 @@ def poll(seconds: float = POLL_LOOP_SECONDS) -> int:
     return asked
 
 
-def _nudge_dispatch() -> None:
-    """A row whose backoff is over, or a circuit whose wait is, need not wait for the minute."""
+def _nudge() -> None:
+    """A row whose backoff is over, or a circuit whose wait is, or a webhook's, need not wait for the minute."""
     if slots.has_work() and not lanes.held("dispatch"):
         services.wake_dispatch()
+    if services.has_deliveries() and not lanes.held("deliver"):
+        services.wake_deliver()
 
 
 def _due_polls(room: int) -> list[services.PollDue]:

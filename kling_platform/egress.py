@@ -140,6 +140,33 @@ def check_url_form(url: str, *, param: str = "url", schemes: Container[str] = ("
     return where
 
 
+def check_target(url: str, *, param: str = "url") -> Url:
+    """An address that we shall call later, by its form and, where it is a literal one, by where it leads.
+
+    Nothing is looked up: a name is judged each time it is called. EGRESS_ALLOW vouches for http and for inner
+    addresses. Raises InvalidValue.
+    """
+    where = check_url_form(url, param=param, schemes=("http", "https"))
+    if _allowed(where):
+        return where
+    check_url_form(url, param=param)
+    literal = _literal(where.host or "")
+    if literal and not is_public(literal):
+        raise InvalidValue(
+            _("This address leads into a private network. Use one that the internet can reach."), param=param
+        )
+    return where
+
+
+def _literal(host: str) -> str:
+    """The IP address that a host is, however it is written (``127.1``, ``0x7f000001``, ``[::1]``), or ""."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(host.strip("[]").rstrip(".")))
+    with contextlib.suppress(OSError):
+        return socket.inet_ntoa(socket.inet_aton(host.rstrip(".")))
+    return ""
+
+
 def is_public(address: str) -> bool:
     """Whether this IP address belongs to the public internet, and to nothing that leads back inside."""
     ip = ipaddress.ip_address(address)

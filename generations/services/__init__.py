@@ -1,9 +1,18 @@
 """What happens to generations: the verbs of people, what the world said, and what time does.
 
-Database only, atomic, no network. Doors call ``requests``; tasks call ``outcomes`` and ``sweep``.
+Database only, atomic, no network. Doors call ``requests`` and ``webhooks``; tasks call ``outcomes``,
+``deliveries`` and ``sweep``.
 """
 
 from generations.dispatch import fence
+from generations.outbox import wake as wake_deliver
+from generations.services.deliveries import (
+    DeliveryDue,
+    claim_deliveries,
+    forget_deliveries,
+    has_deliveries,
+    record_try,
+)
 from generations.services.doubts import attach_id, confirm_wish, pending_wish, release, write_off
 from generations.services.forecasts import Forecast, forecast, forecast_new
 from generations.services.outcomes import (
@@ -24,12 +33,26 @@ from generations.services.outcomes import (
 from generations.services.requests import cancel, create, delete, names_mode, recipe_request, retry, undelete
 from generations.services.sweep import sweep_due
 from generations.services.wakeups import wake_dispatch
+from generations.services.webhooks import (
+    change_webhook,
+    pause_webhook,
+    register_webhook,
+    remove_webhook,
+    replay_delivery,
+    replay_failed,
+    resume_webhook,
+    rotate_webhook,
+    send_test,
+)
 
 __all__ = [
+    "DeliveryDue",
     "Forecast",
     "PollDue",
     "attach_id",
     "cancel",
+    "change_webhook",
+    "claim_deliveries",
     "claim_polls",
     "claim_store",
     "confirm_wish",
@@ -38,7 +61,10 @@ __all__ = [
     "fence",
     "forecast",
     "forecast_new",
+    "forget_deliveries",
+    "has_deliveries",
     "names_mode",
+    "pause_webhook",
     "pending_wish",
     "recipe_request",
     "record_account_fault",
@@ -51,10 +77,19 @@ __all__ = [
     "record_stored",
     "record_submitted",
     "record_throttled",
+    "record_try",
+    "register_webhook",
     "release",
+    "remove_webhook",
+    "replay_delivery",
+    "replay_failed",
+    "resume_webhook",
     "retry",
+    "rotate_webhook",
+    "send_test",
     "sweep_due",
     "undelete",
+    "wake_deliver",
     "wake_dispatch",
     "write_off",
 ]
