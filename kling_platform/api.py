@@ -63,8 +63,12 @@ class BoundedJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
+        body = _read(stream)
+        announced = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
+        if announced.isdigit() and len(body) < int(announced):
+            raise _broken_off()
         try:
-            value = read_json(_read(stream).decode("utf-8"))
+            value = read_json(body.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise InvalidJSON(_("The body is not UTF-8.")) from error
         if not isinstance(value, dict):
@@ -80,10 +84,14 @@ def _read(stream: Any) -> bytes:
         while 0 < drained < DRAINED_BYTES and (more := stream.read(CHUNK)):
             drained += len(more)
     except Exception as error:  # a line that breaks, or chunks that are none: each server has its own kinds
-        raise InvalidValue(_("The body broke off before its end; nothing was made.")) from error
+        raise _broken_off() from error
     if drained:
         raise _too_large()
     return body
+
+
+def _broken_off() -> InvalidValue:
+    return InvalidValue(_("The body broke off before its end, so nothing was made. Send it again."))
 
 
 def _too_large() -> TooLarge:

@@ -113,6 +113,13 @@ def test_a_link_needs_no_key(alice: User, alice_key: str) -> None:
     assert body(Api().get(link(alice_key, finished(alice)))) == FILM
 
 
+def test_a_link_may_be_played_on_any_page_and_a_keys_answer_may_not(alice: User, alice_key: str) -> None:
+    generation = finished(alice)
+    by_link, by_key = Api().get(link(alice_key, generation)), Api(alice_key).get(path_of(generation))
+    assert by_link["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert by_key["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 def test_a_link_is_fresh_on_every_read_and_the_old_one_lives_on(alice: User, alice_key: str) -> None:
     generation = finished(alice)
     with time_machine.travel(time.time(), tick=False) as clock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import Any, cast
 
@@ -14,12 +13,11 @@ from rest_framework.response import Response
 from accounts.models import ApiKey, User
 from generations import links, public, services
 from generations.api import answers, documents
+from generations.api.pages import limit_from
 from generations.models import OPEN, Generation, GenerationQuerySet, Status
 from kling_platform import ranges
 from kling_platform.api_views import ApiView
 from kling_platform.errors import Forbidden, InvalidValue, NotFound, Suspended, WrongState
-
-PAGE, MOST_A_PAGE = 20, 100
 
 
 def _user(request: Request) -> User:
@@ -55,7 +53,7 @@ class Generations(ApiView):
 
     def get(self, request: Request) -> Response:
         query = request.query_params
-        limit, descends = _limit(query.get("limit")), _descends(query.get("order"))
+        limit, descends = limit_from(query), _descends(query.get("order"))
         rows = _rows(request)
         if "after" in query:
             cursor = _cursor(request, query["after"])
@@ -63,16 +61,6 @@ class Generations(ApiView):
         rows = rows.newest_first() if descends else rows.newest_first().reverse()
         found = list(rows[: limit + 1])
         return Response(answers.as_page(found[:limit], has_more=len(found) > limit))
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return PAGE
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MOST_A_PAGE:
-        raise InvalidValue(
-            _("limit is a whole number from 1 to %(most)d.") % {"most": MOST_A_PAGE}, param="limit"
-        )
-    return int(text)
 
 
 def _descends(text: str | None) -> bool:
@@ -145,6 +133,8 @@ class Content(ApiView):
             last_modified=video.stored_at,
         )
         response["Cache-Control"] = "private, no-cache"  # may be kept, and is asked for again each time
+        if self.linked:  # whoever has the link may show the video, on a page of their own too
+            response["Cross-Origin-Resource-Policy"] = "cross-origin"
         return response
 
     def _find(self, request: Request, generation_id: uuid.UUID) -> Generation:
