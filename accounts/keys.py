@@ -23,7 +23,7 @@ from accounts.models import ApiKey
 PREFIX = "klp_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LOOKUP, SECRET, CHECKSUM = 10, 32, 6
-SCOPES = ("read", "create")
+SCOPES = ("read", "create", "webhooks")
 
 
 class NewKey(NamedTuple):

@@ -118,7 +118,7 @@ def make_key(
     if not label or len(label) > 100 or not label.isprintable():
         raise InvalidValue(_("Give the key a name of up to 100 characters."), param="label")
     if not scopes or set(scopes) - set(keys.SCOPES):
-        raise InvalidValue(_("A key may read, create, or both."), param="scopes")
+        raise InvalidValue(_("Choose what the key may do: read, create, webhooks."), param="scopes")
     new = keys.make()
     key = ApiKey.objects.create(
         user=user, label=label, lookup=new.lookup, digest=new.digest, scopes=sorted(scopes)

@@ -22,13 +22,13 @@ class MissingScope(Forbidden):
 
 
 class KeyWithScope(BasePermission):
-    """A key whose scopes allow the method: ``read`` for GET and HEAD, ``create`` for all else."""
+    """A key with the view's scope; where it names none, ``read`` for GET and HEAD, ``create`` for all else."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if request.auth is None:
             return False
         key: Any = request.auth  # an accounts.models.ApiKey
-        needed = "read" if request.method in READING else "create"
+        needed = getattr(view, "scope", "") or ("read" if request.method in READING else "create")
         if request.method in view.allowed_methods and needed not in key.scopes:
             raise MissingScope(
                 _(

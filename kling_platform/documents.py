@@ -19,7 +19,8 @@ INTRODUCTION = _(
     "Make videos with Kling from your own programs. The addresses, fields and words are those of the OmniMaaS "
     "gateway, so a program written for it works here with another base URL and key.\n\n"
     "**Key.** Make one on your account page and send it as `Authorization: Bearer klp_…`. A key sees its "
-    "owner's generations only, and may `read`, `create`, or both. Cookies do not count here.\n\n"
+    "owner's generations only, and may `read`, `create`, manage `webhooks`, or all of it. "
+    "Cookies do not count here.\n\n"
     "**A video in three steps.** Create one; read it every few seconds until its `status` is `succeeded` or "
     "`failed`; fetch its `url`. Your credits are held when it is created, charged when it is made, and "
     "returned when it fails.\n\n"
@@ -29,6 +30,7 @@ INTRODUCTION = _(
 )
 TAGS = {
     "videos": _("Make videos, follow them and fetch them."),
+    "webhooks": _("Be told when a video is ready or has failed, instead of asking."),
     "account": _("What there is to choose from, and what is left to spend."),
 }
 REFUSALS = {

@@ -5,20 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from generations import catalogue
+from generations.api.pages import as_list
 from generations.models import Generation
 from generations.public import as_video
 
 
 def as_page(page: list[Generation], *, has_more: bool) -> dict[str, Any]:
     """A page of a list; ``last_id`` is the ``after`` of the next one."""
-    data = [as_video(generation) for generation in page]
-    return {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-        "has_more": has_more,
-    }
+    return as_list([as_video(generation) for generation in page], has_more=has_more)
 
 
 def as_models() -> dict[str, Any]:

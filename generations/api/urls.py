@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from generations.api import views
+from generations.api import views, webhooks
 from kling_platform.api_views import Nowhere
 
 urlpatterns = [
@@ -9,6 +9,14 @@ urlpatterns = [
     path("video/generations/<uuid:generation_id>/cancel", views.Cancel.as_view(), name="api-cancel"),
     path("video/generations/<uuid:generation_id>/content", views.Content.as_view(), name="api-content"),
     path("models", views.Models.as_view(), name="api-models"),
+    path("webhooks", webhooks.Webhooks.as_view()),
+    path("webhooks/<uuid:webhook_id>", webhooks.OneWebhook.as_view()),
+    path("webhooks/<uuid:webhook_id>/rotate", webhooks.Rotate.as_view()),
+    path("webhooks/<uuid:webhook_id>/test", webhooks.Test.as_view()),
+    path("webhooks/<uuid:webhook_id>/replay", webhooks.ReplayFailed.as_view()),
+    path("webhooks/<uuid:webhook_id>/deliveries", webhooks.Deliveries.as_view()),
+    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>", webhooks.OneDelivery.as_view()),
+    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/replay", webhooks.Replay.as_view()),
     # The last of all addresses below /v1/: a program gets its 404 as JSON.
     re_path("", Nowhere.as_view()),
 ]
