@@ -11,7 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -79,8 +81,9 @@ class QuotaAdmin(ReadOnlyAdmin):
         return usage(quota, quota.credits)[3]
 
     @admin.display(description=gettext_lazy("resets"), ordering="open_until")
-    def resets(self, quota: Quota) -> Any:
-        return quota.open_until  # type: ignore[attr-defined]
+    def resets(self, quota: Quota) -> str:
+        end = quota.open_until  # type: ignore[attr-defined]
+        return date_format(localtime(end), "DATETIME_FORMAT") if end else "-"
 
     # --- a new one --------------------------------------------------------------
 

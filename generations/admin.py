@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import admin
@@ -69,11 +69,31 @@ class VideoInline(ReadOnlyInline):
         return format_html('<a href="{}"><img class="poster" src="{}" alt="{}"></a>', page, poster, _("play"))
 
 
-OPERATIONS: dict[str, tuple[Any, Any, type[forms.Form]]] = {
-    "attach": (gettext_lazy("Attach an id of upstream"), services.attach_id, AttachForm),
-    "release": (gettext_lazy("End the doubt and return the credits"), services.release, ReasonForm),
-    "write-off": (
-        gettext_lazy("Write off: return the credits, note the cost as lost"),
+class Operation(NamedTuple):
+    """A way to end a doubt: its link, the title of its page, the service that does it, what it asks for."""
+
+    label: Any
+    title: Any
+    operate: Any
+    form: type[forms.Form]
+
+
+OPERATIONS = {
+    "attach": Operation(
+        gettext_lazy("Attach id"),
+        gettext_lazy("Attach an id of upstream"),
+        services.attach_id,
+        AttachForm,
+    ),
+    "release": Operation(
+        gettext_lazy("Release"),
+        gettext_lazy("End the doubt and return the credits"),
+        services.release,
+        ReasonForm,
+    ),
+    "write-off": Operation(
+        gettext_lazy("Write off"),
+        gettext_lazy("Return the credits, and note upstream's cost as lost"),
         services.write_off,
         ReasonForm,
     ),
@@ -202,11 +222,11 @@ class GenerationAdmin(ReadOnlyAdmin):
         generation = self.get_object(request, object_id)
         if generation is None:
             return []
-        page = [Tool(reverse("detail", args=[generation.pk]), _("Page in the portal"))]
+        page = [Tool(reverse("detail", args=[generation.pk]), _("In the portal"))]
         if generation.status != Status.UNKNOWN:
             return page
         ways = [how for how in OPERATIONS if how != "attach" or not generation.upstream_id]
-        return [*page, *(Tool(_operation_url(generation, how), str(OPERATIONS[how][0])) for how in ways)]
+        return [*page, *(Tool(_operation_url(generation, how), str(OPERATIONS[how].label)) for how in ways)]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.operation_view)
@@ -218,8 +238,8 @@ class GenerationAdmin(ReadOnlyAdmin):
         generation = self.get_object(request, str(generation_id))
         if generation is None or how not in OPERATIONS:
             raise Http404
-        title, operate, form_class = OPERATIONS[how]
-        form = form_class(request.POST if request.method == "POST" else None)
+        title, operate = OPERATIONS[how].title, OPERATIONS[how].operate
+        form = OPERATIONS[how].form(request.POST if request.method == "POST" else None)
         back = reverse("admin:generations_generation_change", args=[generation.pk])
         if form.is_valid():
             try:
