@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework import serializers
 from rest_framework.negotiation import DefaultContentNegotiation
 
@@ -45,6 +48,13 @@ REFUSALS = {
     503: ("unavailable", _("The database is away for a moment.")),
 }
 ALWAYS = (401, 403, 503)
+CLIENTS = {
+    "curl": ("curl", "video.sh"),
+    "python": ("Python", "video.py"),
+    "node": ("Node.js", "video.mjs"),
+    "go": ("Go", "video.go"),
+}
+EXAMPLE_URL = "https://kling.example.com"  # in the head of each
 PARAM = "duration"  # of the example
 # Sent with a refusal, by any operation.
 HEADERS = {
@@ -123,7 +133,27 @@ class Schema(SpectacularAPIView):
     content_negotiation_class = DefaultContentNegotiation
 
 
+@require_safe
+def docs(request: HttpRequest) -> HttpResponse:
+    """How to begin, whole programs in four languages, and the reference to try calls in."""
+    return render(request, "api/docs.html", {"base_url": settings.PUBLIC_URL, "clients": _clients()})
+
+
+def _clients() -> list[dict[str, str]]:
+    """The programs that the tests run, pointed at this platform."""
+    return [
+        {
+            "key": folder,
+            "name": name,
+            "code": (settings.BASE_DIR / "clients" / folder / file)
+            .read_text(encoding="utf-8")
+            .replace(EXAMPLE_URL, settings.PUBLIC_URL),
+        }
+        for folder, (name, file) in CLIENTS.items()
+    ]
+
+
 urlpatterns = [
     path("schema", Schema.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("docs", docs, name="docs"),
 ]
