@@ -17,9 +17,13 @@ from tests.prove.race import race
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 def test_of_416_concurrent_creates_a_wallet_of_37_prices_pays_37(number: int) -> None:
     assert r2.creates(threads=52, period_is_over=number % 2 == 1) == 37
+
+
+def test_of_200_concurrent_posts_over_http_37_are_paid() -> None:
+    assert r2.creates_over_http(threads=40) == 37
 
 
 def test_of_400_concurrent_settles_and_releases_of_25_reservations_25_win() -> None:

@@ -28,8 +28,8 @@ class Figure(NamedTuple):
 
 FIGURES = {
     "R2": Figure(
-        "of 416 concurrent creates on a wallet of 37 prices exactly 37, in each of 20 rounds",
-        tuple(Part("postgres", number) for number in range(20)),
+        "of 416 concurrent creates on a wallet of 37 prices exactly 37, in each of 20 rounds; of 200 over HTTP too",
+        tuple(Part("postgres", number) for number in range(21)),
     ),
     "R3": Figure(
         "of 1,600 concurrent settles and releases of 100 reservations exactly 100 win",
@@ -38,5 +38,13 @@ FIGURES = {
     "R4": Figure(
         "50,000 rule steps over the ledger on PostgreSQL and on SQLite, every invariant after each",
         tuple(Part(on, number) for on in ("postgres", "sqlite") for number in range(10)),
+    ),
+    "R16": Figure(
+        "of 300 hostile pictures none over the limits is accepted, and no payload survives",
+        (Part("pytest", nodes=("tests/test_images.py",)),),
+    ),
+    "R21": Figure(
+        "every response, errors included, carries the security headers; check --deploy is clean",
+        (Part("pytest", nodes=("tests/test_headers.py",)),),
     ),
 }
