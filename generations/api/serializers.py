@@ -100,7 +100,9 @@ class CreatedSerializer(serializers.Serializer[Any]):
     object = serializers.ChoiceField(["video"])
     model = serializers.CharField()
     created_at = serializers.IntegerField(help_text=_("Unix seconds."))
-    status = serializers.ChoiceField([PROCESSING, SUCCEEDED, FAILED])
+    status = serializers.ChoiceField(
+        [PROCESSING, SUCCEEDED, FAILED], help_text=_("processing, until it is succeeded or failed.")
+    )
     progress = serializers.IntegerField(min_value=0, max_value=100, help_text=_("Percent."))
     state = serializers.ChoiceField(
         Status.values,
@@ -133,8 +135,10 @@ class ModeSerializer(serializers.Serializer[Any]):
     resolution = serializers.CharField()
     last_frame = serializers.BooleanField(help_text=_("Whether a second picture is taken."))
     sound = serializers.BooleanField(help_text=_("Whether sound may be on."))
-    credits_per_second = serializers.IntegerField()
-    credits_per_second_with_sound = serializers.IntegerField(allow_null=True)
+    credits_per_second = serializers.IntegerField(help_text=_("The price of a second of video."))
+    credits_per_second_with_sound = serializers.IntegerField(
+        allow_null=True, help_text=_("The same with sound; null where there is none.")
+    )
 
 
 class ModelSerializer(serializers.Serializer[Any]):
