@@ -38,6 +38,7 @@ def add_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
     """A delivery that is about the endpoint itself."""
     delivery = WebhookDelivery.objects.create(endpoint=endpoint, event=TEST_EVENT, next_try_at=Now())
     wake()
+    delivery.refresh_from_db()  # the database's clock has said when
     return delivery
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from generations import views
+from generations import views, webhook_views
 
 urlpatterns = [
     path("", views.library, name="library"),
@@ -14,4 +14,19 @@ urlpatterns = [
     path("g/<uuid:generation_id>/retry", views.retry, name="retry"),
     path("g/<uuid:generation_id>/delete", views.delete, name="delete"),
     path("g/<uuid:generation_id>/undelete", views.undelete, name="undelete"),
+    path("account/webhooks", webhook_views.webhooks, name="webhooks"),
+    path("account/webhooks/<uuid:webhook_id>", webhook_views.webhook, name="webhook"),
+    path("account/webhooks/<uuid:webhook_id>/rotate", webhook_views.rotate, name="webhook_rotate"),
+    path("account/webhooks/<uuid:webhook_id>/test", webhook_views.test, name="webhook_test"),
+    path("account/webhooks/<uuid:webhook_id>/pause", webhook_views.pause, name="webhook_pause"),
+    path("account/webhooks/<uuid:webhook_id>/resume", webhook_views.resume, name="webhook_resume"),
+    path("account/webhooks/<uuid:webhook_id>/remove", webhook_views.remove, name="webhook_remove"),
+    path(
+        "account/webhooks/<uuid:webhook_id>/replay", webhook_views.replay_failed, name="webhook_replay_failed"
+    ),
+    path(
+        "account/webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/replay",
+        webhook_views.replay,
+        name="webhook_replay",
+    ),
 ]

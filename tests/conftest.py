@@ -24,6 +24,7 @@ from generations.models import Generation, Status
 
 if TYPE_CHECKING:
     from generations.omnimaas.sandbox import SandboxServer
+    from tests.receivers import Listen
 
 PASSWORD = "correct horse battery staple"
 SANDBOX_KEY = "sk-sandbox-of-the-tests"
@@ -134,6 +135,15 @@ def run_queued(deadline: float) -> int:
         import_string(task["func"])(*task["args"], **keywords)
         ran += 1
     return ran
+
+
+@pytest.fixture
+def listen(settings: Any, db: None) -> Iterator[Listen]:
+    """``listen(user, behave)`` starts a receiver of webhooks on loopback and registers it for the user."""
+    from tests.receivers import listening
+
+    with listening(settings) as listen:
+        yield listen
 
 
 @pytest.fixture
