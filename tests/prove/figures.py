@@ -39,6 +39,10 @@ FIGURES = {
         "50,000 rule steps over the ledger on PostgreSQL and on SQLite, every invariant after each",
         tuple(Part(on, number) for on in ("postgres", "sqlite") for number in range(10)),
     ),
+    "R12": Figure(
+        "1,000 webhook events, half of the receivers failing, 20 kills: all delivered, every signature valid",
+        (Part("postgres"),),
+    ),
     "R16": Figure(
         "of 300 hostile pictures none over the limits is accepted, and no payload survives",
         (Part("pytest", nodes=("tests/test_images.py",)),),
