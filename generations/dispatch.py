@@ -18,7 +18,7 @@ from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from generations import epoch, lifecycle
-from generations.models import Generation, Status, Upstream
+from generations.models import TERMINAL, Generation, Status, Upstream
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,14 @@ def database_now() -> datetime:
     return Upstream.objects.annotate(now=Now()).values_list("now", flat=True).get(pk=1)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def locked() -> tuple[Upstream, datetime]:
     """The one row, locked until the caller's transaction ends, and the database's clock."""
-    Upstream.objects.get_or_create(pk=1)
-    row = Upstream.objects.select_for_update().annotate(now=Now()).get(pk=1)
+    rows = Upstream.objects.select_for_update().annotate(now=Now()).filter(pk=1)
+    row = rows.first()
+    if row is None:
+        Upstream.objects.get_or_create(pk=1)
+        row = rows.get()
     return row, row.now
 
 
@@ -291,11 +294,8 @@ def note_probe(alive: bool) -> None:
 
 
 def newest_known_id() -> str:
-    """An id that upstream should know, for a probe; a made-up one where there is none."""
-    newest = Generation.objects.filter(upstream_id__isnull=False).aggregate(at=Max("submitted_at"))["at"]
-    found = (
-        Generation.objects.filter(upstream_id__isnull=False, submitted_at=newest)
-        .values_list("upstream_id", flat=True)
-        .first()
-    )
+    """An id that upstream should know and nobody polls, for a probe; a made-up one where there is none."""
+    over = Generation.objects.filter(upstream_id__isnull=False, status__in=TERMINAL)
+    newest = over.aggregate(at=Max("submitted_at"))["at"]
+    found = over.filter(submitted_at=newest).values_list("upstream_id", flat=True).first()
     return found or uuid.uuid4().hex

@@ -68,9 +68,8 @@ class Upstream(models.Model):
     doubts = models.PositiveIntegerField(default=0)
     connect_failures = models.PositiveIntegerField(default=0)
     connect_failed_at = models.DateTimeField(null=True, blank=True)
-    # More than any budget holds: the bucket begins full.
-    poll_tokens = models.FloatField(default=10_000)
-    poll_tokens_at = models.DateTimeField(default=timezone.now)
+    # Slots of the poll budget are given away until then.
+    poll_slot_at = models.DateTimeField(default=timezone.now)
     last_beat_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -247,6 +246,12 @@ class Generation(models.Model):
                 fields=["status", "next_check_at"],
                 condition=Q(next_check_at__isnull=False),
                 name="generations_due",
+            ),
+            # The poll loop's, oldest due first over both of its states.
+            models.Index(
+                fields=["next_check_at"],
+                condition=Q(status__in=["running", "unknown"], upstream_id__isnull=False),
+                name="generations_polls_due",
             ),
             models.Index(
                 "model",

@@ -15,18 +15,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from django.conf import settings
 from django.db.models.functions import Now
 
-from generations import archive, lanes, services
+from generations import archive, lanes, polling, services
 from generations import dispatch as slots
-from generations.models import Generation, Status, Upstream, Video
-from generations.omnimaas import client, reader
+from generations.models import Generation, Upstream, Video
+from generations.omnimaas import client
 from generations.omnimaas.errors import (
     AccountFault,
     Doubt,
-    Missing,
     NotSent,
     Refused,
     Throttled,
-    Unavailable,
     UpstreamError,
 )
 from kling_platform.supervisor import draining
@@ -34,11 +32,9 @@ from kling_platform.supervisor import draining
 log = logging.getLogger(__name__)
 
 SENDERS = 8
-POLLERS = 16
 # A dispatcher stops claiming after this, and a poll loop ends after that: both well before the task's timeout.
 DISPATCH_SECONDS = 20
 POLL_LOOP_SECONDS = 70
-IDLE_SECONDS = 0.5
 
 
 def gateway() -> client.Gateway:
@@ -176,55 +172,7 @@ def poll(seconds: float = POLL_LOOP_SECONDS) -> int:
     upstream = gateway()
     if not upstream.key or not _own_epoch():
         return 0
-    lane = lanes.Held("poll", lanes.take_over("poll"))
-    asked = 0
-    looked = time.monotonic()
-    ends = looked + seconds
-    pending: dict[Future[reader.Reading], services.PollDue] = {}
-    with ThreadPoolExecutor(POLLERS) as pool:
-        while (going := time.monotonic() < ends and not draining() and lane.still()) or pending:
-            if time.monotonic() - looked > lanes.RENEW_SECONDS:
-                looked = time.monotonic()
-                _nudge()
-            for due in _due_polls(POLLERS - len(pending)) if going else ():
-                pending[pool.submit(client.fetch, due.upstream_id, upstream)] = due
-                asked += 1
-            if not pending:
-                time.sleep(IDLE_SECONDS)
-                continue
-            for future in wait(pending, timeout=IDLE_SECONDS, return_when=FIRST_COMPLETED).done:
-                _record_poll(pending.pop(future), future)
-    return asked
-
-
-def _nudge() -> None:
-    """A row whose backoff is over, or a circuit whose wait is, or a webhook's, need not wait for the minute."""
-    if slots.has_work() and not lanes.held("dispatch"):
-        services.wake_dispatch()
-    if services.has_deliveries() and not lanes.held("deliver"):
-        services.wake_deliver()
-
-
-def _due_polls(room: int) -> list[services.PollDue]:
-    """Claim only where a look says that something is due: an idle loop takes no lock."""
-    due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)
-    return services.claim_polls(room) if room and due.exists() else []
-
-
-def _record_poll(due: services.PollDue, future: Future[reader.Reading]) -> None:
-    """What a poll said. Trouble in passing is no verdict: the next poll is planned already."""
-    try:
-        reading = future.result()
-    except Missing:
-        services.record_missing(due)
-    except AccountFault as error:
-        slots.note_account_fault(error.message)
-    except Unavailable as error:
-        log.info("poll of %s: %s", due.generation_id, error.message)
-    else:
-        if reading.word:
-            log.warning("upstream's status %r is not known: taken as running", reading.word)
-        services.record_reading(due, reading)
+    return polling.run(upstream, seconds)
 
 
 # --- store ------------------------------------------------------------------
@@ -267,6 +215,7 @@ def _store(row: Generation, url: str) -> bool:
 
 
 def _fresh_url(row: Generation) -> str:
+    time.sleep(settings.POLL_MIN_SECONDS)  # it was polled a moment ago
     with contextlib.suppress(UpstreamError):
         return client.fetch(row.upstream_id or "", gateway()).url
     return ""

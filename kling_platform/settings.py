@@ -177,7 +177,7 @@ OMNIMAAS_SEND_ASPECT_RATIO = env.flag("OMNIMAAS_SEND_ASPECT_RATIO", default=True
 OMNIMAAS_SEND_EXTERNAL_ID = env.flag("OMNIMAAS_SEND_EXTERNAL_ID", default=True)
 POLL_MIN_SECONDS = env.number("POLL_MIN_SECONDS", 2, least=1)
 POLL_MAX_SECONDS = env.number("POLL_MAX_SECONDS", 120, least=1)
-POLL_BUDGET = env.number("POLL_BUDGET", 5, least=1)
+POLL_BUDGET = env.number("POLL_BUDGET", 5, least=1, most=100_000)
 # From the commit of "submitting" until a sweep may call the answer lost; the POST ends at least 15 s earlier.
 SUBMIT_LEASE = OMNIMAAS_TIMEOUT + 15
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -170,11 +171,24 @@ def _judge_post(reply: transport.Reply, gateway: Gateway) -> Submitted:
     raise Doubt(message or f"HTTP {reply.status}", code=code or f"http_{reply.status}", reply=shown)
 
 
-def fetch(upstream_id: str, gateway: Gateway) -> Reading:
-    """Ask for one generation. Raises ``AccountFault``, ``Missing`` or ``Unavailable``: none is a verdict."""
+def fetch(
+    upstream_id: str,
+    gateway: Gateway,
+    lines: transport.Lines | None = None,
+    *,
+    send_by: float = math.inf,
+) -> Reading:
+    """Ask for one generation. Raises ``AccountFault``, ``Missing`` or ``Unavailable``: none is a verdict.
+
+    Over kept ``lines``, and not later than ``send_by`` (monotonic), where these are given.
+    """
     url = f"{gateway.base_url}{PATH}/{quote(upstream_id, safe='')}"
+    headers = _headers(gateway)
     try:
-        reply = transport.exchange("GET", url, headers=_headers(gateway), seconds=POLL_SECONDS)
+        if lines is None:
+            reply = transport.exchange("GET", url, headers=headers, seconds=POLL_SECONDS)
+        else:
+            reply = lines.get(url, headers=headers, seconds=POLL_SECONDS, send_by=send_by)
     except (transport.NeverSent, transport.Broken, transport.TooLong) as error:
         raise Unavailable(str(error) or type(error).__name__) from error
     parsed = parse(reply.body)

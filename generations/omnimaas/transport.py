@@ -1,17 +1,23 @@
-"""One request to upstream, bounded as a whole: size of the answer, and seconds of everything together.
+"""Requests to upstream, each bounded as a whole: size of the answer, and seconds of everything together.
 
 ``requests``' own timeout bounds single reads, so a slow drip or a slow upload goes on for ever (measured:
-``timeout=1`` was still blocked after 15 s). Here a timer shuts the socket at the deadline. Nothing is
-repeated, redirected, taken from a pool, or read from the environment: a POST leaves at most once.
+``timeout=1`` was still blocked after 15 s). Here the socket is shut at the deadline. Nothing is repeated,
+redirected or read from the environment. ``exchange`` takes a fresh line, so that a POST leaves at most once;
+``Lines`` keeps its lines, for the many questions of the poll loop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
+import math
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -32,12 +38,12 @@ class Reply:
     """Status, headers and the whole bounded body of an answer."""
 
     status: int
-    headers: requests.structures.CaseInsensitiveDict[str]
+    headers: Mapping[str, str]
     body: bytes
 
 
 class NeverSent(Exception):
-    """DNS, connect or TLS failed before a byte of the request was written."""
+    """Not a byte of the request was written: DNS, connect or TLS failed, or it was too late."""
 
 
 class Broken(Exception):
@@ -57,17 +63,19 @@ class _Line:
         with self._lock:
             self.sock, self.connected = sock, True
             if self.expired:
-                self._shut()
+                _shut(sock)
 
     def expire(self) -> None:
         with self._lock:
             self.expired = True
-            self._shut()
+            _shut(self.sock)
 
-    def _shut(self) -> None:
-        if self.sock is not None:
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
+
+def _shut(sock: socket.socket | None) -> None:
+    """End whatever waits on a socket, in whichever thread."""
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def _watched(base: type, line: _Line) -> type:
@@ -140,3 +148,93 @@ def _read(response: requests.Response, ends: float) -> bytes:
             raise OSError("deadline")
         parts.append(part)
     return b"".join(parts)
+
+
+WATCH_SECONDS = 0.25
+_TROUBLE = (http.client.HTTPException, urllib3.exceptions.HTTPError, OSError, ValueError)
+
+
+class Lines:
+    """Kept lines to one upstream, for questions alone: a new line costs more than the question.
+
+    Any number of threads may ask; a watcher shuts every line that is over its deadline.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        where = urllib3.util.parse_url(base_url)
+        self._origin = base_url.removesuffix(where.path or "")
+        self._make: Callable[[], HTTPConnection] = partial(HTTPConnection, where.host or "", where.port)
+        if where.scheme == "https":
+            trust = ssl.create_default_context(cafile=requests.utils.DEFAULT_CA_BUNDLE_PATH)
+            self._make = partial(HTTPSConnection, where.host or "", where.port, ssl_context=trust)
+        self._idle: list[HTTPConnection] = []  # the last one used is the next: the others may go cold
+        self._busy: dict[HTTPConnection, float] = {}  # until when, in monotonic seconds
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Lines:
+        threading.Thread(target=self._watch, daemon=True, name="lines").start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        while self._idle:
+            self._idle.pop().close()
+
+    def get(self, url: str, *, headers: dict[str, str], seconds: float, send_by: float = math.inf) -> Reply:
+        """One GET within ``seconds``; not sent at all when it can't be before ``send_by`` (monotonic).
+
+        Raises ``NeverSent``, ``Broken`` or ``TooLong``.
+        """
+        with self._taken(seconds) as line:
+            _connect(line)
+            if time.monotonic() <= send_by:
+                return _ask(line, url.removeprefix(self._origin), headers)
+        raise NeverSent("late")
+
+    @contextlib.contextmanager
+    def _taken(self, seconds: float) -> Iterator[HTTPConnection]:
+        """A line of the caller's own; it is kept afterwards, unless something went wrong."""
+        with self._lock:
+            line = self._idle.pop() if self._idle else self._make()
+            self._busy[line] = time.monotonic() + seconds
+        line.timeout = seconds
+        try:
+            yield line
+        except BaseException:
+            line.close()
+            raise
+        finally:
+            with self._lock:
+                del self._busy[line]
+                self._idle.append(line)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(WATCH_SECONDS):
+            now = time.monotonic()
+            with self._lock:
+                for line, ends in self._busy.items():
+                    if now > ends:
+                        _shut(line.sock)
+
+
+def _connect(line: HTTPConnection) -> None:
+    """Make sure that there is a line, and that it is quiet: what came unasked would be taken for an answer."""
+    if not line.is_connected:
+        line.close()
+        try:
+            line.connect()
+        except _TROUBLE as error:
+            raise NeverSent(type(error).__name__) from error
+
+
+def _ask(line: HTTPConnection, path: str, headers: dict[str, str]) -> Reply:
+    try:
+        line.request("GET", path, headers=headers, preload_content=False)
+        response = line.getresponse()
+        body = response.read(MAX_REPLY_BYTES + 1)
+    except _TROUBLE as error:
+        raise Broken(type(error).__name__) from error
+    if len(body) > MAX_REPLY_BYTES:
+        raise TooLong
+    return Reply(response.status, response.headers, body)

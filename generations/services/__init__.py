@@ -1,7 +1,7 @@
 """What happens to generations: the verbs of people, what the world said, and what time does.
 
 Database only, atomic, no network. Doors call ``requests`` and ``webhooks``; tasks call ``outcomes``,
-``deliveries`` and ``sweep``.
+``polls``, ``deliveries`` and ``sweep``.
 """
 
 from generations.dispatch import fence
@@ -16,19 +16,23 @@ from generations.services.deliveries import (
 from generations.services.doubts import attach_id, confirm_wish, pending_wish, release, write_off
 from generations.services.forecasts import Forecast, forecast, forecast_new
 from generations.services.outcomes import (
-    PollDue,
-    claim_polls,
     claim_store,
     record_account_fault,
     record_doubt,
-    record_missing,
     record_not_sent,
-    record_reading,
     record_refused,
     record_store_failed,
     record_stored,
     record_submitted,
     record_throttled,
+)
+from generations.services.polls import (
+    PollDue,
+    claim_polls,
+    due_polls,
+    record_missing,
+    record_reading,
+    record_readings,
 )
 from generations.services.requests import cancel, create, delete, names_mode, recipe_request, retry, undelete
 from generations.services.sweep import sweep_due
@@ -58,6 +62,7 @@ __all__ = [
     "confirm_wish",
     "create",
     "delete",
+    "due_polls",
     "fence",
     "forecast",
     "forecast_new",
@@ -72,6 +77,7 @@ __all__ = [
     "record_missing",
     "record_not_sent",
     "record_reading",
+    "record_readings",
     "record_refused",
     "record_store_failed",
     "record_stored",

@@ -14,6 +14,7 @@ from accounts.services import audit
 from generations import lifecycle
 from generations.models import UPSTREAM_ID_LENGTH, AttachWish, Generation, Status
 from generations.services.outcomes import fail_and_release
+from generations.services.paces import first_gap
 from generations.services.wakeups import wake_confirm
 from kling_platform.errors import Forbidden, InvalidValue, WrongState
 
@@ -54,7 +55,7 @@ def confirm_wish(wish: AttachWish, *, confirmed: bool, answer: str) -> bool:
         detail={"reason": wish.reason},
         upstream_id=wish.upstream_id,
         claim_token=None,
-        next_check_at=Now(),
+        next_check_at=Now() + first_gap(wish.generation_id),  # it was asked about just now
     )
 
 

@@ -6,11 +6,9 @@ The loser of a race returns False and changes nothing: somebody else has written
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -19,15 +17,12 @@ from accounts import ledger
 from accounts.models import User
 from generations import dispatch, lifecycle
 from generations.dispatch import DOUBT_WITHOUT_ID
-from generations.models import Generation, Status, Upstream, Video
-from generations.services.paces import Kind, past
-from generations.services.wakeups import wake_dispatch, wake_store
+from generations.models import Generation, Status, Video
+from generations.services.paces import first_gap
+from generations.services.wakeups import wake_dispatch
 
 # Waits before a POST that was never sent, or was throttled, is tried again.
 BACKOFF_SECONDS = (2, 5, 15, 30, 60)
-ASKED_HOURLY = timedelta(hours=1)
-URL_PATIENCE = timedelta(minutes=15)
-MISSING_PATIENCE, MISSING_TIMES = timedelta(minutes=10), 3
 STORE_LEASE = timedelta(minutes=5)
 STORE_BACKOFF_SECONDS = (5, 15, 60, 300, 900, 3600)
 GONE_ATTEMPTS = 3
@@ -49,7 +44,7 @@ def record_submitted(
         "upstream_id": upstream_id,
         "upstream_request_id": request_id,
         "upstream_reply": reply,
-        "next_check_at": Now() + timedelta(seconds=_first_gap(claim.generation_id)),
+        "next_check_at": Now() + first_gap(claim.generation_id),
         "claim_token": None,
     }
     late = _held_by(claim) & Q(upstream_id__isnull=True)
@@ -168,132 +163,6 @@ def fail_and_release(
         ledger.release(generation_id)
         wake_dispatch()
     return failed
-
-
-# --- what a poll said -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PollDue:
-    """A generation to ask for now; its next poll is planned already."""
-
-    generation_id: uuid.UUID
-    upstream_id: str
-    status: str
-    submitted_at: datetime
-
-
-@transaction.atomic
-def claim_polls(most: int) -> list[PollDue]:
-    """Up to ``most`` due generations with an id, oldest due first, within ``POLL_BUDGET`` of all workers.
-
-    Claiming plans the next poll, so "still running" needs no write and a crash no recovery.
-    """
-    upstream, now = dispatch.locked()
-    budget = float(settings.POLL_BUDGET)
-    elapsed = max(0.0, (now - upstream.poll_tokens_at).total_seconds())
-    tokens = min(budget, upstream.poll_tokens + elapsed * budget)
-    due = Generation.objects.due(Status.RUNNING, Status.UNKNOWN).filter(upstream_id__isnull=False)
-    rows = list(
-        due.only("upstream_id", "status", "submitted_at", "model", "seconds", "mode")[
-            : min(most, int(tokens))
-        ]
-    )
-    for row in rows:
-        row.next_check_at = now + _next_gap(row, now)
-        row.polled_at = now
-        row.polls = F("polls") + 1
-    Generation.objects.bulk_update(rows, ["next_check_at", "polled_at", "polls"])
-    Upstream.objects.filter(pk=1).update(poll_tokens=tokens - len(rows), poll_tokens_at=now)
-    return [PollDue(row.pk, row.upstream_id or "", row.status, row.submitted_at or now) for row in rows]
-
-
-def _next_gap(row: Generation, now: datetime) -> timedelta:
-    if row.status == Status.UNKNOWN:
-        return ASKED_HOURLY
-    age = (now - row.submitted_at).total_seconds() if row.submitted_at else 0
-    return timedelta(seconds=_gap(Kind(row.model, row.seconds, row.mode), max(age, 0)))
-
-
-def _first_gap(generation_id: uuid.UUID) -> float:
-    kind = Generation.objects.values_list("model", "seconds", "mode").get(pk=generation_id)
-    return _gap(Kind(*kind), 0)
-
-
-def _gap(kind: Kind, age: float) -> float:
-    return past(kind).pace.gap(age, shortest=settings.POLL_MIN_SECONDS, longest=settings.POLL_MAX_SECONDS)
-
-
-@transaction.atomic
-def record_reading(due: PollDue, reading: Any) -> bool:
-    """What a poll answered: progress, a verdict, or nothing new. ``reading`` is ``omnimaas.reader.Reading``."""
-    rows = Generation.objects.filter(pk=due.generation_id, status=due.status)
-    rows.filter(missing_count__gt=0).update(missing_count=0, missing_since=None)
-    if reading.cost is not None:
-        rows.exclude(upstream_cost=reading.cost).update(upstream_cost=reading.cost)
-    if reading.state == "failed":
-        return fail_and_release(
-            due.generation_id,
-            due.status,
-            code=reading.error_code or "upstream_failed",
-            message=reading.error_message,
-            note="upstream_failed",
-        )
-    if reading.state == "succeeded":
-        return _record_success(due, reading.url)
-    if reading.progress:
-        # Never backwards, and only a change is written.
-        rows.filter(progress__lt=reading.progress).update(progress=min(reading.progress, 99))
-    return True
-
-
-def _record_success(due: PollDue, url: str) -> bool:
-    rows = Generation.objects.filter(pk=due.generation_id, status=due.status)
-    if url:
-        moved = lifecycle.transition(
-            due.generation_id,
-            due.status,
-            Status.STORING,
-            result_url=url,
-            progress=100,
-            made_seconds=max((dispatch.database_now() - due.submitted_at).total_seconds(), 0.0),
-            next_check_at=Now(),
-            claim_token=None,
-        )
-        if moved:
-            ledger.settle(due.generation_id)
-            wake_store(due.generation_id)
-            wake_dispatch()
-        return moved
-    rows.filter(succeeded_upstream_at__isnull=True).update(succeeded_upstream_at=Now())
-    if due.status == Status.RUNNING:
-        return lifecycle.transition(
-            due.generation_id,
-            Status.RUNNING,
-            Status.UNKNOWN,
-            guard=Q(succeeded_upstream_at__lte=Now() - URL_PATIENCE),
-            note="success_without_url",
-            next_check_at=Now() + ASKED_HOURLY,
-        )
-    return True
-
-
-@transaction.atomic
-def record_missing(due: PollDue) -> bool:
-    """Upstream does not know the id: it can come just after a good submit, so three times over ten minutes."""
-    rows = Generation.objects.filter(pk=due.generation_id, status=due.status)
-    rows.filter(missing_since__isnull=True).update(missing_since=Now())
-    rows.update(missing_count=F("missing_count") + 1)
-    if due.status != Status.RUNNING:
-        return False
-    return lifecycle.transition(
-        due.generation_id,
-        Status.RUNNING,
-        Status.UNKNOWN,
-        guard=Q(missing_count__gte=MISSING_TIMES, missing_since__lte=Now() - MISSING_PATIENCE),
-        note="missing_at_upstream",
-        next_check_at=Now() + ASKED_HOURLY,
-    )
 
 
 # --- what storing said ------------------------------------------------------

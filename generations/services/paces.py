@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import uuid
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -12,6 +14,8 @@ from generations.models import Generation
 
 REMEMBERED = 200
 KEPT_SECONDS = 60.0
+# A poll may leave this much later than planned, and still not come too close to the next one.
+SPARE_SECONDS = 0.5
 
 
 class Kind(NamedTuple):
@@ -45,6 +49,19 @@ def past(kind: Kind) -> Past:
     if known is None or now - known[0] > KEPT_SECONDS:
         known = _kept[kind] = (now, _read(kind))
     return known[1]
+
+
+def gap(kind: Kind, age: float) -> timedelta:
+    """From one planned poll of a generation of this age (in seconds) to its next."""
+    shortest = settings.POLL_MIN_SECONDS + SPARE_SECONDS
+    longest = max(shortest, settings.POLL_MAX_SECONDS)
+    return timedelta(seconds=past(kind).pace.gap(age, shortest=shortest, longest=longest))
+
+
+def first_gap(generation_id: uuid.UUID) -> timedelta:
+    """From the submit to the first poll."""
+    kind = Generation.objects.values_list("model", "seconds", "mode").get(pk=generation_id)
+    return gap(Kind(*kind), 0.0)
 
 
 def forget() -> None:

@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 from generations import lifecycle
 from generations.dispatch import DOUBT_WITHOUT_ID
 from generations.models import Generation, Status, Upstream
-from generations.services.outcomes import ASKED_HOURLY, fail_and_release
+from generations.services.outcomes import fail_and_release
+from generations.services.polls import ASKED_HOURLY
 from generations.services.wakeups import wake_dispatch, wake_store
 
 # Upstream's family gives up after 24 h, so our own deadline is later.

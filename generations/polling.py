@@ -1,0 +1,95 @@
+"""The poll loop: claim what is due, ask in threads, write down what is new, a turn at a time.
+
+Threads do HTTP only; every query runs on the loop's own thread, for many polls at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from django.conf import settings
+
+from generations import dispatch, lanes, services
+from generations.omnimaas import client, transport
+from generations.omnimaas.errors import AccountFault, Missing, Unavailable
+from generations.omnimaas.reader import Reading
+from kling_platform.supervisor import draining
+
+log = logging.getLogger(__name__)
+
+# Threads: about one for each poll a second that may be asked, for an answer takes less than that.
+FEWEST, MOST = 4, 128
+TURN_SECONDS = 0.1
+IDLE_SECONDS = 0.5
+NUDGE_SECONDS = 3
+
+Pending = dict[Future[Reading], services.PollDue]
+
+
+def run(upstream: client.Gateway, seconds: float) -> int:
+    """Poll for ``seconds``, or until another loop takes over. Returns how many were claimed."""
+    lane = lanes.Held("poll", lanes.take_over("poll"))
+    threads = max(FEWEST, min(MOST, settings.POLL_BUDGET))
+    pending: Pending = {}
+    claimed, ends = 0, time.monotonic() + seconds
+    nudge_at, rest_until = time.monotonic() + NUDGE_SECONDS, 0.0
+    with transport.Lines(upstream.base_url) as lines, ThreadPoolExecutor(threads) as pool:
+        while (going := time.monotonic() < ends and not draining() and lane.still()) or pending:
+            now = time.monotonic()
+            if now > nudge_at:
+                nudge_at = now + NUDGE_SECONDS
+                _nudge()
+            # Twice as many as there are threads: none of them waits for the next turn.
+            room = 2 * threads - len(pending)
+            if going and room and now > rest_until:
+                # An idle loop takes no lock.
+                dues = services.claim_polls(room) if services.due_polls().exists() else []
+                pending |= {pool.submit(_ask, due, upstream, lines, now): due for due in dues}
+                claimed += len(dues)
+                rest_until = now + IDLE_SECONDS if len(dues) < room else 0.0
+            if pending:
+                wait(pending, timeout=TURN_SECONDS)
+            elif going:
+                time.sleep(TURN_SECONDS)
+            _record([(pending.pop(done), done) for done in [one for one in pending if one.done()]])
+    return claimed
+
+
+def _ask(due: services.PollDue, upstream: client.Gateway, lines: transport.Lines, since: float) -> Reading:
+    """One question in its slot; ``since`` is a monotonic moment just before the claim."""
+    time.sleep(max(0.0, since + due.starts - time.monotonic()))
+    return client.fetch(due.upstream_id, upstream, lines, send_by=since + due.ends)
+
+
+def _nudge() -> None:
+    """A row whose backoff is over, or a circuit whose wait is, or a webhook's, need not wait for the minute."""
+    if dispatch.has_work() and not lanes.held("dispatch"):
+        services.wake_dispatch()
+    if services.has_deliveries() and not lanes.held("deliver"):
+        services.wake_deliver()
+
+
+def _record(answers: Iterable[tuple[services.PollDue, Future[Reading]]]) -> None:
+    """What the polls of a turn said. Trouble in passing is no verdict: the next poll is planned already."""
+    readings: list[tuple[services.PollDue, Reading]] = []
+    fault = ""
+    for due, future in answers:
+        try:
+            readings.append((due, future.result()))
+        except Missing:
+            services.record_missing(due)
+        except AccountFault as error:
+            fault = error.message
+        except Unavailable as error:
+            log.info("poll of %s: %s", due.generation_id, error.message)
+        except Exception:
+            log.exception("poll of %s", due.generation_id)
+    for _due, reading in readings:
+        if reading.word:
+            log.warning("upstream's status %r is not known: taken as running", reading.word)
+    services.record_readings(readings)
+    if fault:
+        dispatch.note_account_fault(fault)

@@ -1,0 +1,85 @@
+"""An upstream that keeps its lines and notes who asked about what, and when: the judge of the poll loop."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+RUNNING = {"status": "processing", "progress": 0}
+
+
+class Polled:
+    """``answer(id)`` is what a poll is told, and under ``"http"`` with which status.
+
+    ``asked`` holds (monotonic seconds, id) in order.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, str]] = []
+        self.lines: set[int] = set()
+        self.posts = 0
+        self.keeps = True
+        self.takes = 0.0
+        self.answer: Callable[[str], dict] = lambda id: RUNNING
+        self.url = ""
+
+    def shortest_gap(self) -> float:
+        """Seconds between the two polls of one id that came closest to each other."""
+        times = defaultdict(list)
+        for at, id in self.asked:
+            times[id].append(at)
+        return min((b - a for some in times.values() for a, b in itertools.pairwise(some)), default=1e9)
+
+    def most_in_a_second(self) -> int:
+        """The fullest second, wherever it begins."""
+        times = sorted(at for at, _id in self.asked)
+        most = first = 0
+        for number, at in enumerate(times):
+            while times[first] <= at - 1:
+                first += 1
+            most = max(most, number - first + 1)
+        return most
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[Polled]:
+    """On a free port for the length of the block."""
+    polled = Polled()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            id = self.path.rpartition("/")[2]
+            polled.asked.append((time.monotonic(), id))
+            polled.lines.add(self.client_address[1])
+            time.sleep(polled.takes)
+            told = dict(polled.answer(id))
+            status, body = told.pop("http", 200), json.dumps(told).encode()
+            head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.wfile.write(head.encode() + body)
+            self.close_connection = not polled.keeps
+
+        def do_POST(self) -> None:
+            polled.posts += 1
+            self.send_error(500)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 256
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        polled.url = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield polled
+        server.shutdown()
