@@ -118,7 +118,7 @@ def _abilities(model: dict[str, Any]) -> str:
         said.append(str(_("last frame")))
     if any(mode["sound"] for mode in model["modes"]):
         said.append(str(_("sound")))
-    return ", ".join(said)
+    return " · ".join(said)
 
 
 def texts() -> dict[str, str]:

@@ -137,7 +137,8 @@ def _create(request: HttpRequest) -> HttpResponse:
             to = reverse("detail", args=[generation.pk])
             return JsonResponse({"to": to}, status=201) if _wants_json(request) else redirect(to)
     if _wants_json(request):
-        return JsonResponse({"errors": form.errors}, status=status)
+        # 200: the form was answered. Browsers report every other status on their console as a broken page.
+        return JsonResponse({"errors": form.errors})
     return _composer(request, form, status=status, files_lost=bool(request.FILES))
 
 

@@ -1,0 +1,63 @@
+"""A person at a real browser: signed in by cookie, with eyes for what nobody may overlook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import axe_core_python
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+
+from accounts.models import User
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
+
+
+@pytest.fixture
+def portal(live_server: Any, settings: Any) -> str:
+    """Address of the platform, as a browser reaches it."""
+    settings.PUBLIC_URL = live_server.url
+    settings.CSRF_TRUSTED_ORIGINS = [live_server.url]
+    return live_server.url
+
+
+@pytest.fixture
+def sign_in_on(portal: str) -> Callable[[BrowserContext, User], None]:
+    """Sign somebody in without the form; one journey uses the form itself."""
+
+    def by_cookie(context: BrowserContext, user: User) -> None:
+        client = Client()
+        client.force_login(user)
+        name = django_settings.SESSION_COOKIE_NAME
+        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": portal}])
+
+    return by_cookie
+
+
+@pytest.fixture
+def sign_in(page: Page, sign_in_on: Callable[..., None]) -> Callable[[User], None]:
+    """The same, for the page of the test."""
+    return lambda user: sign_in_on(page.context, user)
+
+
+def accessibility(page: Page) -> list[str]:
+    """What axe finds on the page as it stands: rule, help and place, one line each."""
+    # evaluate() speaks to the engine itself, so the page's policy does not have to allow it.
+    page.evaluate(AXE)
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{finding['id']}: {finding['help']} at {node['target']}"
+        for finding in found["violations"]
+        for node in finding["nodes"]
+    ]
+
+
+def too_wide(page: Page) -> int:
+    """By how many pixels the page is wider than its window; 0 is right."""
+    return page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")

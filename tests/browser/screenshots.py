@@ -1,0 +1,126 @@
+"""Takes the pictures of ``make screenshots``; no test of its own, so its name is not one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from accounts import services as people
+from accounts.models import User
+from generations import services
+from generations.models import Generation
+from tests.conftest import SANDBOX_KEY, person
+from tests.makers import ask, claim_one
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+FOLDER = Path(__file__).parent.parent.parent / "screenshots"
+WIDTHS = {"1440": 1440, "390": 390}
+SHOTS: list[dict[str, Any]] = [
+    {
+        "prompt": "A lighthouse keeper climbs a spiral stair with a lantern while the storm shakes the windows."
+    },
+    {
+        "prompt": "一只小猫坐在窗台上，看着雨滴顺着玻璃滑下。窗外霓虹灯模糊成光斑，镜头缓慢推进。",
+        "size": "9:16",
+    },
+    {
+        "prompt": "Sourdough loaf breaking open in slow motion, steam in a beam of morning light.",
+        "size": "1:1",
+    },
+    {"prompt": "Drone over terraced rice fields at sunrise, mist in the valley.", "duration": 10},
+    {"prompt": "A ballet dancer turns once in an empty factory hall, dust in the light.", "size": "9:16"},
+    {"prompt": "Macro: a drop of ink unfolds in clear water, deep blue into violet.", "size": "1:1"},
+    {"prompt": "A night train passes a snowed-in station, one window lit."},
+]
+
+
+@pytest.fixture
+def sandbox(settings: Any, tmp_path: Path) -> Any:
+    """Half the real size: sharp enough for a card, and quick."""
+    from generations.omnimaas.sandbox import SandboxServer
+
+    server = SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=200, scale=0.5)
+    server.start()
+    settings.OMNIMAAS_BASE_URL, settings.OMNIMAAS_API_KEY = server.url, SANDBOX_KEY
+    settings.EGRESS_ALLOW = frozenset({server.url.removeprefix("http://")})
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
+    """A library as a working week leaves it; the address of each page by name."""
+    mira = person("mira")
+    person("newcomer", credits=500)
+    people.make_key(mira, label="Render script")
+    people.make_key(mira, label="Colour grading room", scopes=("read",))
+    made = [ask(mira, **shot) for shot in SHOTS]
+    work(120)
+    canceled = services.cancel(ask(mira, prompt="Paper boats drift down a flooded street."), actor=mira)
+    for age, generation in enumerate(reversed([*made, canceled]), start=1):
+        moment = timezone.now() - timedelta(hours=5 * age, minutes=7)
+        Generation.objects.filter(pk=generation.pk).update(created_at=moment)
+    doubtful = ask(mira, prompt="Old man repairs a watch, extreme close-up of brass gears.")
+    services.record_doubt(claim_one(), code="read_timeout", message="")
+    running = ask(mira, prompt="A fox crosses a frozen lake at blue hour, breath visible, low tracking shot.")
+    services.record_submitted(claim_one(), upstream_id="up-running")
+    Generation.objects.filter(pk=running.pk).update(
+        progress=38, created_at=timezone.now() - timedelta(seconds=47)
+    )
+    waiting = ask(mira, prompt="Skateboarder on an empty coastal road, golden hour.", size="9:16")
+    return {
+        "library": "/",
+        "composer": "/new",
+        "composer-prefilled": f"/new?from={made[1].pk}",
+        "detail": f"/g/{made[3].pk}",
+        "detail-portrait": f"/g/{made[1].pk}",
+        "detail-running": f"/g/{running.pk}",
+        "detail-doubt": f"/g/{doubtful.pk}",
+        "detail-waiting": f"/g/{waiting.pk}",
+        "detail-canceled": f"/g/{canceled.pk}",
+        "account": "/account",
+        "password": "/account/password",
+        "not-found": "/nothing-here",
+    }
+
+
+def test_take_them_all(
+    chromium: Any, portal: str, pages: dict[str, str], sign_in_on: Callable[..., None]
+) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for theme, language in [("light", "en"), ("dark", "en"), ("light", "zh-hans"), ("dark", "zh-hans")]:
+        context = chromium.new_context(color_scheme=theme, reduced_motion="reduce")
+        context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
+        page = context.new_page()
+        shoot(page, portal, {"sign-in": "/signin"}, theme, language)
+        sign_in_on(context, User.objects.get(username="newcomer"))
+        shoot(page, portal, {"library-empty": "/"}, theme, language)
+        sign_in_on(context, User.objects.get(username="mira"))
+        shoot(page, portal, pages, theme, language)
+        context.close()
+
+
+def shoot(page: Page, portal: str, pages: dict[str, str], theme: str, language: str) -> None:
+    """One picture of each page and width, from top to end."""
+    for name, path in pages.items():
+        for width, pixels in WIDTHS.items():
+            page.set_viewport_size({"width": pixels, "height": 900 if pixels > 500 else 844})
+            page.goto(portal + path)
+            for video in page.locator("video").all():
+                expect(video).to_have_js_property("readyState", 4)
+            # As tall as the page, so that what is fixed to the window's end stands at the page's end.
+            tall = page.evaluate("() => document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": pixels, "height": tall})
+            page.locator("body").evaluate("() => document.fonts.ready")
+            page.wait_for_timeout(250)
+            page.screenshot(path=FOLDER / f"{name}-{width}-{theme}-{language[:2]}.png")
