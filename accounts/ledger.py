@@ -160,7 +160,9 @@ def _resolve(generation_id: uuid.UUID, kind: str, *, reason: str = "") -> int:
 
 def expire(wallet_id: int) -> int:
     """Move everything available to expired. Returns the credits moved."""
-    available = Wallet.objects.select_for_update().values_list("available", flat=True).get(pk=wallet_id)
+    available = (
+        Wallet.objects.select_for_update(no_key=True).values_list("available", flat=True).get(pk=wallet_id)
+    )
     if available:
         post(wallet_id, Kind.EXPIRE, available)
     return available
@@ -213,7 +215,9 @@ def allot(wallet_id: int, credits: int, *, reason: str = "", actor: User | None 
 def _move_within_reach(
     wallet_id: int, kind: str, amount: Callable[[], int], *, reason: str, actor: User | None
 ) -> Moved:
-    available = Wallet.objects.select_for_update().values_list("available", flat=True).get(pk=wallet_id)
+    available = (
+        Wallet.objects.select_for_update(no_key=True).values_list("available", flat=True).get(pk=wallet_id)
+    )
     wanted = amount()  # read under the lock
     moved = max(wanted, -available)
     if moved:

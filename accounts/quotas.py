@@ -133,14 +133,22 @@ def _locked_wallets(quota_ids: list[int]) -> list[Wallet]:
 
     A quota whose kind of period was changed begins a new wallet too. Quotas are locked before wallets,
     both in the order of their ids, as everywhere: two callers open one wallet and never wait in a circle.
+
+    ``no_key``, because PostgreSQL checks a wallet's foreign key again at the commit of whoever updated the
+    wallet twice (a late release does), and a plain FOR UPDATE of the quota would make that check wait.
     """
-    quotas = Quota.objects.filter(pk__in=quota_ids).annotate(now=Now()).order_by("pk").select_for_update()
+    quotas = (
+        Quota.objects.filter(pk__in=quota_ids)
+        .annotate(now=Now())
+        .order_by("pk")
+        .select_for_update(no_key=True)
+    )
     locked = list(quotas)
     standing = {
         wallet.quota_id: wallet
         for wallet in Wallet.objects.filter(quota__in=locked, closed_at__isnull=True)
         .order_by("pk")
-        .select_for_update()
+        .select_for_update(no_key=True)
     }
     return [_continued(quota, standing.get(quota.pk)) for quota in locked]
 

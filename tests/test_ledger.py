@@ -8,8 +8,9 @@ from functools import partial
 import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils import timezone
 
-from accounts import ledger, quotas
+from accounts import ledger, quotas, services
 from accounts.models import Transfer, User, Wallet
 from tests.prove import r2, r3
 from tests.prove.race import race
@@ -56,3 +57,26 @@ def test_two_that_pay_from_the_same_wallets_do_not_wait_in_a_circle(alice: User,
 
     race([partial(pay, wallets), partial(pay, wallets[::-1])], threads=2)
     assert list(Wallet.objects.values_list("reserved", flat=True)) == [100, 100]
+
+
+def test_the_change_of_period_under_load_does_not_wait_in_a_circle(alice: User) -> None:
+    """Late releases go through both old wallets while creates close them and open the new ones."""
+    key = services.make_key(alice, label="k")[0]
+    services.set_quota(key, credits=1_000, period="day")
+    held = [uuid.uuid4() for _ in range(60)]
+    for generation in held:
+        with transaction.atomic():
+            wallets = quotas.paying_wallets(user=alice, api_key=key)
+            ledger.reserve(wallets, 5, generation_id=generation)
+    Wallet.objects.update(ends_at=timezone.now())
+
+    def create() -> None:
+        with transaction.atomic():
+            now = quotas.paying_wallets(user=alice, api_key=key)
+            ledger.reserve(now, 1, generation_id=uuid.uuid4())
+
+    releases = [partial(ledger.release, generation) for generation in held]
+    race([job for pair in zip(releases, [create] * 60, strict=True) for job in pair], threads=20)
+    old, new = Wallet.objects.filter(closed_at__isnull=False), Wallet.objects.filter(closed_at__isnull=True)
+    assert list(old.values_list("available", "reserved", "expired")) == [(0, 0, 1000)] * 2
+    assert list(new.values_list("available", "reserved")) == [(940, 60)] * 2
