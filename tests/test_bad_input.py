@@ -51,7 +51,6 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><script
 
 # Bodies that are not even an object of JSON: 400 invalid_json.
 NOT_JSON: dict[str, bytes] = {
-    "nothing": b"",
     "blanks": b"  \n",
     "a word": b"model=kling-v2-6&prompt=x",
     "half": b'{"model": "kling-v2-6", "prompt": "x"',
@@ -94,8 +93,7 @@ def test_what_is_no_json_object_is_400(alice_key: str, name: str) -> None:
     before = everything()
     answer = Api(alice_key).post(GENERATIONS, NOT_JSON[name])
     assert answer.status_code == 400, answer.content[:300]
-    refusal = error(answer)
-    assert refusal["code"] in ("invalid_json", "invalid_value")
+    assert error(answer)["code"] == "invalid_json"
     assert len(answer.content) < 1000
     assert everything() == before
 
@@ -306,7 +304,8 @@ def test_the_bomb_is_small() -> None:
 
 
 def test_nothing_at_all_names_what_is_missing_first(alice_key: str) -> None:
-    assert error(Api(alice_key).post(GENERATIONS, {}))["param"] == "model"
+    for body in (b"", {}):
+        assert error(Api(alice_key).post(GENERATIONS, body))["param"] == "model"
     assert error(Api(alice_key).post(GENERATIONS, {"model": "kling-v2-6"}))["param"] == "prompt"
 
 
