@@ -8,7 +8,7 @@ import pytest
 
 from tests import messages
 
-PLACES = re.compile(r"%\(\w+\)[-.\d]*[sdf]|%[sdf]")
+PLACES = re.compile(r"%\(\w+\)[-+.\d]*[sdf]|%[sdf]")
 
 
 def test_the_marked_texts_are_exactly_the_translated_ones() -> None:
