@@ -48,4 +48,4 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form that was open for too long, or was sent from elsewhere."""
     message = _("This form has expired. Go back, reload the page and send it again; nothing was changed.")
-    return render(request, "403.html", {"message": message}, status=403)
+    return render(request, "403_csrf.html", {"message": message}, status=403)
