@@ -53,6 +53,7 @@ class Receiver:
     behave: Behave = lambda heard: 204
     secrets: list[str] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
+    broken_off: int = 0
     most_at_once: int = 0
     _at_once: int = 0
 
@@ -84,7 +85,12 @@ class Receiver:
         return Counter(one.id for one in self.heard if one.answered and 200 <= one.answered < 300)
 
     def _hear(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        length = int(handler.headers.get("Content-Length", 1))
+        body = handler.rfile.read(length)
+        if len(body) < length:  # its sender was killed in the middle of it
+            self.broken_off += 1
+            handler.close_connection = True
+            return
         headers = {name.lower(): value for name, value in handler.headers.items()}
         with self._lock:
             self._at_once += 1

@@ -144,7 +144,7 @@ def _judge(scene: Scene, *, events: int, kills: int) -> str:
     calls = [heard for receiver in scene.receivers.values() for heard in receiver.heard]
     forged = [heard.id for receiver in scene.receivers.values() for heard in receiver.heard
               if heard.signed_by != receiver.secrets]  # fmt: skip
-    assert not forged, f"{len(forged)} of {len(calls)} calls are not signed"
+    assert not forged, f"{len(forged)} of {len(calls)} calls are not signed: {forged[0]}"
     doubled = 0
     for ident, receiver in scene.receivers.items():
         wanted = {str(row.pk): row for row in rows if str(row.endpoint_id) == ident}
@@ -156,6 +156,8 @@ def _judge(scene: Scene, *, events: int, kills: int) -> str:
             assert heard.event["data"]["state"] == row.generation.status  # type: ignore[union-attr]
         doubled += sum(receiver.taken.values()) - len(wanted)
         assert receiver.most_at_once <= 2, "two calls at once: one of them may be a dead worker's, no more"
+    broken_off = sum(receiver.broken_off for receiver in scene.receivers.values())
+    assert broken_off <= kills * len(scene.receivers)
     assert doubled <= kills * len(scene.receivers), f"{doubled} came twice"
     states = Counter(row.status for row in rows)
     assert states == {"delivered": 2 * events}, states
@@ -163,7 +165,7 @@ def _judge(scene: Scene, *, events: int, kills: int) -> str:
         assert invariant.breaches() == [], invariant.name
     return (
         f"{2 * events} deliveries of {events} events in {len(calls)} calls, all signed; "
-        f"{kills} kills, {doubled} came twice"
+        f"{kills} kills, {doubled} came twice, {broken_off} broke off"
     )
 
 
