@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 
 import pytest
 from django.contrib import admin
@@ -11,11 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts import services as people
-from accounts.models import ApiKey, AuditEntry, Quota, Transfer, User
-from generations import services
-from generations.models import Event, Generation, Status, Upstream
+from accounts.models import ApiKey, AuditEntry, User
+from generations.models import Generation, Upstream
 from tests.conftest import PASSWORD
-from tests.makers import ask, claim_one, storing
+from tests.makers import ask, storing
+from tests.office import messages, text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -39,15 +38,6 @@ def office(boss: User) -> Client:
     client = Client()
     client.force_login(boss)
     return client
-
-
-def text(response) -> str:  # type: ignore[no-untyped-def]
-    """What a person reads of a page."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
-
-
-def messages(response) -> list[str]:  # type: ignore[no-untyped-def]
-    return [str(message) for message in response.context["messages"]]
 
 
 def one_of_each(alice: User) -> Generation:
@@ -221,128 +211,6 @@ def test_nobody_is_deleted(office: Client, alice: User) -> None:
     assert User.objects.filter(pk=alice.pk).exists()
 
 
-# --- quotas -------------------------------------------------------------------------
-
-
-def operate(office: Client, how: str, *quotas: Quota, **fields: str):  # type: ignore[no-untyped-def]
-    url = f"/admin/accounts/quota/credits/{how}/?ids={','.join(str(q.pk) for q in quotas)}"
-    return office.post(url, {"reason": "as agreed", **fields}, follow=True)
-
-
-def seen(quota: Quota) -> str:
-    """What an editor who opens the page now will send along."""
-    quota.refresh_from_db()
-    return f"{quota.pk}:{quota.version}"
-
-
-def test_the_list_says_120_of_500(office: Client, alice: User) -> None:
-    people.set_quota(alice, credits=500)
-    for _ in range(8):
-        ask(alice)  # 15 each
-    assert "120 of 500" in text(office.get("/admin/accounts/quota/"))
-    assert "120 of 500" in text(office.get("/admin/accounts/user/"))
-
-
-def test_setting_a_quota(office: Client, alice: User, boss: User) -> None:
-    answer = operate(office, "set", alice.quota, credits="1500", period="month", seen=seen(alice.quota))
-    assert messages(answer) == ["alice: the quota is 1500 credits (month) now; +500 at once."]
-    line = Transfer.objects.latest("pk")
-    assert (line.kind, line.amount, line.reason, line.actor) == ("allot", 500, "as agreed", boss)
-
-
-def test_a_cut_says_what_it_could_not_take(office: Client, alice: User) -> None:
-    people.set_quota(alice, credits=50)
-    ask(alice), ask(alice)  # 30 held, 20 left
-    answer = operate(office, "set", alice.quota, credits="0", period="", seen=seen(alice.quota))
-    (sentence,) = messages(answer)
-    assert sentence.endswith("-20 at once. Took 20 of the 50 asked; the rest is spent or held.")
-
-
-def test_of_two_editors_the_slower_one_is_told(office: Client, alice: User) -> None:
-    looked_at = seen(alice.quota)
-    operate(office, "set", alice.quota, credits="10", period="", seen=looked_at)
-    answer = operate(office, "set", alice.quota, credits="99999", period="", seen=looked_at)
-    assert "Somebody else changed this quota meanwhile" in messages(answer)[0]
-    assert Quota.objects.get(user=alice).credits == 10
-
-
-def test_granting_to_many_at_once(office: Client, alice: User, bob: User) -> None:
-    answer = operate(office, "grant", alice.quota, bob.quota, credits="40")
-    assert messages(answer) == [f"{name}: 40 credits more for this period." for name in ("alice", "bob")]
-    assert Transfer.objects.filter(kind="grant", amount=40).count() == 2
-
-
-def test_correcting_says_what_was_really_taken(office: Client, alice: User) -> None:
-    people.set_quota(alice, credits=50)
-    ask(alice), ask(alice)
-    answer = operate(office, "adjust", alice.quota, credits="-50")
-    assert messages(answer) == [
-        "alice: the balance was corrected by -20. Took 20 of the 50 asked; the rest is spent or held."
-    ]
-
-
-@pytest.mark.parametrize(
-    ("how", "fields"),
-    [
-        ("grant", {"credits": "0"}),
-        ("grant", {"credits": "-5"}),
-        ("grant", {"credits": "5", "reason": " "}),
-        ("adjust", {"credits": "0"}),
-        ("adjust", {"credits": "1e3"}),
-        ("set", {"credits": "-1", "seen": "1:1"}),
-        ("set", {"credits": "5", "period": "year", "seen": "1:1"}),
-    ],
-)
-def test_a_bad_number_changes_nothing(office: Client, alice: User, how: str, fields: dict[str, str]) -> None:
-    before = Transfer.objects.count()
-    answer = operate(office, how, alice.quota, **fields)
-    assert answer.status_code == 400 and "Nothing was changed yet" in text(answer)
-    assert Transfer.objects.count() == before
-
-
-@pytest.mark.parametrize("ids", ["", "0", "x", "1;2", "9" * 30, "-1"])
-def test_a_quota_that_is_not_there_is_404(office: Client, alice: User, ids: str) -> None:
-    assert office.get(f"/admin/accounts/quota/credits/grant/?ids={ids}").status_code == 404
-    assert office.get(f"/admin/accounts/quota/credits/steal/?ids={alice.quota.pk}").status_code == 404
-
-
-def test_an_action_of_the_list_leads_to_the_same_page(office: Client, alice: User, bob: User) -> None:
-    chosen = [alice.quota.pk, bob.quota.pk]
-    answer = office.post(
-        "/admin/accounts/quota/", {"action": "grant", "_selected_action": chosen}, follow=True
-    )
-    assert "alice: 0 of 1000 used, 1000 left" in text(answer) and "bob: 0 of 1000 used" in text(answer)
-
-
-def test_somebody_without_a_quota_gets_one(office: Client, boss: User) -> None:
-    carol = User.objects.create_user("carol")
-    assert "give one" in text(office.get(f"/admin/accounts/user/{carol.pk}/change/"))
-    fields = {"user": carol.pk, "api_key": "", "credits": "70", "period": "day"}
-    office.post("/admin/accounts/quota/add/", fields, follow=True)
-    quota = Quota.objects.get(user=carol)
-    assert (quota.credits, quota.period, quota.wallets.get().available) == (70, "day", 70)
-    assert AuditEntry.objects.get(action="quota.set", subject="carol").actor == boss
-
-
-def test_a_quota_is_for_one_owner_and_only_once(office: Client, alice: User) -> None:
-    key = people.make_key(alice, label="k")[0]
-    before = Quota.objects.count()
-    both = {"user": User.objects.create_user("carol").pk, "api_key": key.pk, "credits": "7", "period": "day"}
-    nobody = {**both, "user": "", "api_key": ""}
-    twice = {**both, "user": alice.pk, "api_key": ""}
-    for fields in (both, nobody, twice):
-        assert office.post("/admin/accounts/quota/add/", fields).status_code == 200
-    assert Quota.objects.count() == before
-
-
-def test_a_wallet_whose_period_is_over_counts_as_unused(office: Client, alice: User) -> None:
-    from tests.test_quotas import end_period, wallet_of
-
-    ask(alice)
-    end_period(wallet_of(alice))
-    assert "0 of 1000" in text(office.get("/admin/accounts/quota/?q=alice"))
-
-
 # --- keys ---------------------------------------------------------------------------
 
 
@@ -356,100 +224,6 @@ def test_a_key_is_revoked_and_its_digest_is_not_shown(office: Client, alice: Use
     assert messages(answer) == ["The key “tests” no longer opens anything."]
     key.refresh_from_db()
     assert key.revoked_at
-
-
-# --- generations ----------------------------------------------------------------------
-
-
-def listed(office: Client, query: str) -> int:
-    page = office.get(f"/admin/generations/generation/?{query}")
-    assert page.status_code == 200
-    return page.context["cl"].result_count
-
-
-def test_generations_are_found_by_state_model_user_and_words(office: Client, alice: User, bob: User) -> None:
-    running = storing(alice)
-    first, second = ask(alice, prompt="a red fox"), ask(bob, prompt="100% silk_road", model="kling-v2-6")
-    assert listed(office, "status=queued") == 2
-    assert listed(office, f"user__id__exact={bob.pk}") == 1
-    assert listed(office, "model=kling-v2-6") == 1
-    assert listed(office, "q=red+fox") == listed(office, "q=100%25+silk_") == 1
-    assert listed(office, f"q={first.pk}") == listed(office, f"q={second.pk.hex}") == 1
-    assert listed(office, f"q={running.upstream_id}") == 1
-    assert listed(office, "q=nothing+like+it") == 0
-
-
-def test_the_page_of_a_generation_tells_history_and_money(office: Client, alice: User) -> None:
-    generation = storing(alice)
-    page = text(office.get(f"/admin/generations/generation/{generation.pk}/change/"))
-    assert "一只可爱的小猫" in page and str(generation.upstream_id) in page
-    assert re.search(r"held 15 alice .* charged 15 alice", page)
-    for event in Event.objects.filter(generation=generation):
-        assert event.get_to_status_display() in page
-
-
-def test_a_prompt_is_text_and_never_markup(office: Client, alice: User) -> None:
-    generation = ask(alice, prompt="<script>alert(1)</script><img src=x onerror=alert(2)>")
-    for page in (f"{generation.pk}/change/", ""):
-        body = office.get(f"/admin/generations/generation/{page}").content.decode()
-        assert "<script>alert" not in body and "<img src=x" not in body and "&lt;script&gt;alert" in body
-
-
-def test_what_is_deleted_is_gone_here_too(office: Client, alice: User) -> None:
-    generation = ask(alice)
-    services.delete(generation, actor=alice)
-    assert listed(office, "") == 0
-    assert office.get(f"/admin/generations/generation/{generation.pk}/change/").status_code == 302
-
-
-def test_canceling_says_what_came_too_late(office: Client, alice: User) -> None:
-    running, queued = storing(alice), ask(alice)
-    chosen = {"action": "cancel", "_selected_action": [running.pk, queued.pk]}
-    said = messages(office.post("/admin/generations/generation/", chosen, follow=True))
-    assert f"{queued.pk} is canceled; its credits are returned." in said
-    assert any(sentence.startswith(f"{running.pk}: It has been sent") for sentence in said)
-    queued.refresh_from_db()
-    assert queued.status == Status.CANCELED
-
-
-def doubtful(alice: User) -> Generation:
-    generation = ask(alice)
-    assert services.record_doubt(claim_one(), code="no_answer", message="reset by peer")
-    generation.refresh_from_db()
-    assert generation.status == Status.UNKNOWN
-    return generation
-
-
-@pytest.mark.parametrize("how", ["release", "write-off"])
-def test_a_doubt_is_ended_with_a_reason(office: Client, alice: User, boss: User, how: str) -> None:
-    generation = doubtful(alice)
-    page = office.get(f"/admin/generations/generation/{generation.pk}/change/").content.decode()
-    url = f"/admin/generations/generation/{generation.pk}/{how}/"
-    assert url in page
-    assert office.get(url).status_code == 200
-    assert office.post(url, {"reason": " "}).status_code == 400
-    assert office.post(url, {"reason": "not on their list"}).status_code == 302
-    generation.refresh_from_db()
-    assert generation.status == Status.FAILED
-    assert Transfer.objects.filter(generation_id=generation.pk, kind="release").exists()
-    assert AuditEntry.objects.filter(actor=boss, subject=str(generation.pk)).exists()
-    again = office.post(url, {"reason": "once more"})
-    assert again.status_code == 400 and "not in doubt any more" in text(again)
-
-
-def test_an_id_is_attached_as_a_wish(office: Client, alice: User) -> None:
-    generation = doubtful(alice)
-    url = f"/admin/generations/generation/{generation.pk}/attach/"
-    assert office.post(url, {"reason": "their page", "upstream_id": ""}).status_code == 400
-    answer = office.post(url, {"reason": "their page", "upstream_id": "up-77"}, follow=True)
-    assert "up-77: checking…" in text(answer)
-
-
-def test_what_is_not_in_doubt_offers_no_end_of_it(office: Client, alice: User) -> None:
-    generation = ask(alice)
-    page = office.get(f"/admin/generations/generation/{generation.pk}/change/").content.decode()
-    assert "/release/" not in page
-    assert office.get(f"/admin/generations/generation/{generation.pk}/destroy/").status_code == 404
 
 
 # --- in a browser ---------------------------------------------------------------------
