@@ -103,6 +103,12 @@ def _too_large() -> TooLarge:
     )
 
 
+def error_body(status: int, code: str, message: object, param: str | None = None) -> dict[str, Any]:
+    """The one shape of a refusal on the wire; ``message`` may be a lazy translation."""
+    error = {"message": message, "type": kind(status), "code": code, "param": param and param[:MOST_PARAM]}
+    return {"error": error}
+
+
 def kind(status: int) -> str:
     """The ``type`` of an error of this status."""
     return TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
@@ -114,18 +120,13 @@ def render_error(error: Exception, context: dict[str, Any]) -> Response | None:
     if refusal is None:
         return None
     status = refusal.status
-    body = {
-        "message": str(refusal.message),
-        "type": kind(status),
-        "code": refusal.code,
-        "param": refusal.param and refusal.param[:MOST_PARAM],
-    }
+    body = error_body(status, refusal.code, str(refusal.message), refusal.param)
     headers = {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return Response({"error": body}, status=status, headers=headers)
+    return Response(body, status=status, headers=headers)
 
 
 def _as_platform_error(error: Exception) -> PlatformError | None:

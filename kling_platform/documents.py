@@ -16,7 +16,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework import serializers
 from rest_framework.negotiation import DefaultContentNegotiation
 
-from kling_platform.api import kind
+from kling_platform.api import error_body
 
 INTRODUCTION = _(
     "Make videos with Kling from your own programs. The addresses, fields and words are those of the OmniMaaS "
@@ -91,12 +91,16 @@ def answers(body: Any, *refusals: int) -> dict[Any, Any]:
 
 def _refusal(status: int) -> OpenApiResponse:
     code, text = REFUSALS[status]
-    error = {"message": text, "type": kind(status), "code": code, "param": PARAM if status == 400 else None}
     return OpenApiResponse(
         ErrorSerializer,
         description=text,
         examples=[
-            OpenApiExample(code, value={"error": error}, response_only=True, status_codes=[str(status)])
+            OpenApiExample(
+                code,
+                value=error_body(status, code, text, PARAM if status == 400 else None),
+                response_only=True,
+                status_codes=[str(status)],
+            )
         ],
     )
 

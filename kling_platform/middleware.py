@@ -11,6 +11,8 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
+from kling_platform.api import error_body
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 PERMISSIONS_POLICY = ", ".join(
@@ -21,7 +23,7 @@ PERMISSIONS_POLICY = ", ".join(
 
 def is_api(request: HttpRequest) -> bool:
     """Whether the caller is a program that speaks our wire."""
-    return request.path.startswith("/v1/")
+    return request.path == "/v1" or request.path.startswith("/v1/")
 
 
 def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
@@ -73,8 +75,7 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     message = _("The platform is restarting its database. Nothing is lost; try again in a few seconds.")
     response: HttpResponse
     if is_api(request):
-        error = {"message": message, "type": "server_error", "code": "unavailable", "param": None}
-        response = JsonResponse({"error": error}, status=503)
+        response = JsonResponse(error_body(503, "unavailable", message), status=503)
     else:
         response = render(request, "503.html", {"message": message}, status=503)
     response["Retry-After"] = "5"

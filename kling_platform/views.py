@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils.translation import gettext as _
 
+from kling_platform.api import error_body
 from kling_platform.middleware import is_api
 
 
@@ -17,9 +18,7 @@ def favicon(request: HttpRequest) -> HttpResponse:
 
 def _error(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
     if is_api(request):
-        kind = "server_error" if status >= 500 else "invalid_request_error"
-        error = {"message": message, "type": kind, "code": code, "param": None}
-        return JsonResponse({"error": error}, status=status)
+        return JsonResponse(error_body(status, code, message), status=status)
     return render(request, f"{status}.html", {"message": message}, status=status)
 
 

@@ -27,6 +27,7 @@ CREATED = ["id", "task_id", "object", "model", "created_at", "status", "progress
 # --- create -------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_a_create_is_answered_in_the_gateways_words(alice: User, alice_key: str) -> None:
     answer = Api(alice_key).create()
     assert answer.status_code == 200
@@ -48,6 +49,7 @@ def test_a_create_is_answered_in_the_gateways_words(alice: User, alice_key: str)
     assert abs(body["created_at"] - time.time()) < 60
 
 
+@pytest.mark.sqlite
 def test_a_create_holds_the_price_and_remembers_its_key(alice: User, alice_key: str) -> None:
     generation = Generation.objects.get(pk=Api(alice_key).create().json()["id"])
     assert (generation.user, generation.api_key) == (alice, ApiKey.objects.get())
@@ -301,6 +303,7 @@ def test_a_sent_one_cannot_be_canceled(alice: User, alice_key: str) -> None:
     assert current_wallet(alice.quota).reserved == 15
 
 
+@pytest.mark.sqlite
 def test_canceling_twice_is_409_and_returns_once(alice: User, alice_key: str) -> None:
     api = Api(alice_key)
     path = f"{GENERATIONS}/{api.create().json()['id']}/cancel"
@@ -338,6 +341,7 @@ def test_a_list_says_the_same_words_as_a_read(alice: User, alice_key: str) -> No
         assert one == same
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("order", ["desc", "asc"])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_pages_by_key_show_each_once_in_order(alice: User, alice_key: str, order: str, at_once: bool) -> None:
@@ -431,6 +435,7 @@ def test_a_page_goes_on_behind_what_was_deleted_meanwhile(alice: User, alice_key
 # --- to the end -------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_a_program_gets_its_video(alice_key: str, sandbox: Any, work: Work) -> None:
     """Create, poll, fetch by the link, as the gateway's samples do; everything in between is real."""
     api = Api(alice_key)
@@ -444,6 +449,7 @@ def test_a_program_gets_its_video(alice_key: str, sandbox: Any, work: Work) -> N
     assert len(film) > 1000
 
 
+@pytest.mark.sqlite
 def test_a_failure_upstream_reaches_the_program(
     alice: User, alice_key: str, sandbox: Any, work: Work
 ) -> None:

@@ -370,6 +370,7 @@ def test_what_postgresql_could_not_keep_is_found_however_deep(alice_key: str) ->
         assert answer.status_code == 400
 
 
+@pytest.mark.sqlite
 def test_random_changes_of_a_good_request_never_break_anything(alice: User, alice_key: str) -> None:
     """300 good bodies with bytes turned, doubled, dropped and swapped: 200 or a refusal, nothing else."""
     rng = random.Random(SEED)

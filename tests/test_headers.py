@@ -184,6 +184,11 @@ def test_the_bytes_carry_them(
     assert FILM
 
 
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nothing", "/v1/models/"])
+def test_a_wrong_address_of_the_api_is_told_in_json(site: Client, path: str) -> None:
+    assert error(site.get(path))["type"] == "not_found_error"
+
+
 @pytest.mark.parametrize("kind", ["bug", "away", "gone", "forbidden", "suspicious"])
 def test_the_api_breaks_in_its_own_words(site: Client, kind: str) -> None:
     answer = site.get(f"/v1/broken/{kind}")
