@@ -22,8 +22,10 @@ function why(name, text = "") {
 
 // Allow only these values of a choice; a value that is no longer allowed moves to the first that is.
 function allow(name, values) {
-  for (const radio of form.elements[name]) radio.disabled = !values.includes(radio.value);
-  if (!values.includes(chosen(name))) form.elements[name].value = values[0];
+  const radios = [...form.elements[name]];
+  for (const radio of radios) radio.disabled = !values.includes(radio.value);
+  if (radios.some((radio) => radio.checked && !radio.disabled)) return;
+  radios.find((radio) => radio.value === values[0]).checked = true;
 }
 
 // Which modes can do what is wanted; the cheapest stands first, as the server takes it.
