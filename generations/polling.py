@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # Threads: about one for each poll a second that may be asked, for an answer takes less than that.
 FEWEST, MOST = 4, 128
-TURN_SECONDS = 0.1
+TURN_SECONDS = 0.2
 IDLE_SECONDS = 0.5
 NUDGE_SECONDS = 3
 
@@ -35,7 +35,7 @@ def run(upstream: client.Gateway, seconds: float) -> int:
     threads = max(FEWEST, min(MOST, settings.POLL_BUDGET))
     pending: Pending = {}
     claimed, ends = 0, time.monotonic() + seconds
-    nudge_at, rest_until = time.monotonic() + NUDGE_SECONDS, 0.0
+    nudge_at, rest_until, busy = time.monotonic() + NUDGE_SECONDS, 0.0, False
     with transport.Lines(upstream.base_url) as lines, ThreadPoolExecutor(threads) as pool:
         while (going := time.monotonic() < ends and not draining() and lane.still()) or pending:
             now = time.monotonic()
@@ -46,10 +46,11 @@ def run(upstream: client.Gateway, seconds: float) -> int:
             room = 2 * threads - len(pending)
             if going and room and now > rest_until:
                 # An idle loop takes no lock.
-                dues = services.claim_polls(room) if services.due_polls().exists() else []
+                dues = services.claim_polls(room) if busy or services.due_polls().exists() else []
                 pending |= {pool.submit(_ask, due, upstream, lines, now): due for due in dues}
                 claimed += len(dues)
-                rest_until = now + IDLE_SECONDS if len(dues) < room else 0.0
+                busy = len(dues) == room
+                rest_until = 0.0 if busy else now + IDLE_SECONDS
             if pending:
                 wait(pending, timeout=TURN_SECONDS)
             elif going:

@@ -193,7 +193,7 @@ def test_a_claim_of_a_hundred_costs_what_a_claim_of_one_costs(alice, settings):
 
 
 @pytest.mark.sqlite
-def test_still_running_costs_no_query_and_progress_one_for_all(alice, settings):
+def test_still_running_costs_no_query_and_progress_two_for_all(alice, settings):
     settings.POLL_BUDGET = 10_000
     many_running(alice, 50)
     dues = services.claim_polls(50)
@@ -202,7 +202,7 @@ def test_still_running_costs_no_query_and_progress_one_for_all(alice, settings):
     assert statements(queries) == []
     with CaptureQueriesContext(connection) as queries:
         services.record_readings([(one, Reading("running", progress=n)) for n, one in enumerate(dues)])
-    assert len(statements(queries)) == 1
+    assert len(statements(queries)) == 2, "a lock and an update"
     shown = Generation.objects.filter(upstream_id__startswith="id-").order_by("next_check_at")
     assert [row.progress for row in shown] == list(range(50))
 

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Value, When
-from django.db.models.functions import Greatest, Now
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 
 from accounts import ledger
 from generations import dispatch, lifecycle
@@ -71,7 +71,7 @@ def claim_polls(most: int) -> list[PollDue]:
     if not now <= slot <= now + AHEAD + every:  # long ago; or the clock was set back
         slot = now
     room = min(most, math.ceil((now + AHEAD - slot) / every))
-    claimed, plan = [], []
+    claimed, plan = [], {}
     rows = due_polls().values_list(
         *("pk", "upstream_id", "status", "submitted_at", "progress", "missing_count", "upstream_cost"),
         *Kind._fields,
@@ -83,12 +83,10 @@ def claim_polls(most: int) -> list[PollDue]:
         claimed.append(
             PollDue(pk, upstream_id, status, submitted_at or now, progress, missing > 0, cost, starts, ends)
         )
-        plan.append(When(pk=pk, then=Value(slot + following)))
+        plan[pk] = slot + following
         slot += every
     if claimed:
-        # A verdict may come between: then there is nothing to plan any more.
-        due = Generation.objects.filter(pk__in=[one.generation_id for one in claimed], status__in=POLLED)
-        due.update(next_check_at=Case(*plan), polled_at=now, polls=F("polls") + 1)
+        update_each("next_check_at = new.value, polled_at = %s, polls = polls + 1", plan, now)
         Upstream.objects.filter(pk=1).update(poll_slot_at=slot)
     return claimed
 
@@ -118,11 +116,31 @@ def record_readings(answers: Iterable[tuple[PollDue, Any]]) -> None:
 
 @transaction.atomic
 def record_progress(percents: dict[uuid.UUID, int]) -> None:
-    """How far they are; never backwards. A row that somebody else is writing to learns it from its next poll."""
-    steps = (When(pk=pk, then=Value(percent)) for pk, percent in percents.items())
-    percent = Case(*steps, output_field=PositiveSmallIntegerField())
-    rows = Generation.objects.filter(pk__in=percents, status__in=POLLED).select_for_update(skip_locked=True)
-    Generation.objects.filter(pk__in=rows.values("pk")).update(progress=Greatest("progress", percent))
+    """How far they are; never backwards."""
+    dispatch.locked()  # who writes to many rows at once does so alone, or two could wait for each other
+    higher = "progress = CASE WHEN new.value > progress THEN new.value ELSE progress END"
+    update_each(higher, percents)
+
+
+def update_each(assignments: str, values: dict[uuid.UUID, Any], *more: Any) -> None:
+    """One statement that gives each of these rows its own ``new.value``, where it is still being polled.
+
+    A verdict may have come between: then there is nothing to plan any more, and no progress. Written by hand,
+    because the ORM needs 0.35 ms of processor time a row to build the same (measured): as much as the poll.
+    """
+    table, key = Generation._meta.db_table, Generation._meta.pk.get_db_prep_value
+    pairs = [part for pk, value in values.items() for part in (key(pk, connection), _prepared(value))]
+    statement = (
+        f"WITH new (id, value) AS (VALUES {', '.join(['(%s, %s)'] * len(values))}) "  # noqa: S608 - no values
+        f"UPDATE {table} SET {assignments} FROM new WHERE {table}.id = new.id AND status IN (%s, %s)"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*pairs, *map(_prepared, more), *POLLED])
+
+
+def _prepared(value: Any) -> Any:
+    """As this database takes it."""
+    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
 @transaction.atomic
