@@ -142,8 +142,12 @@ def _judge(scene: Scene, *, events: int, kills: int) -> str:
     rows = list(WebhookDelivery.objects.select_related("generation"))
     assert len(rows) == 2 * events
     calls = [heard for receiver in scene.receivers.values() for heard in receiver.heard]
-    forged = [heard.id for receiver in scene.receivers.values() for heard in receiver.heard
-              if heard.signed_by != receiver.secrets]  # fmt: skip
+    forged = [
+        heard
+        for receiver in scene.receivers.values()
+        for heard in receiver.heard
+        if heard.signed_by != receiver.secrets
+    ]
     assert not forged, f"{len(forged)} of {len(calls)} calls are not signed: {forged[0]}"
     doubled = 0
     for ident, receiver in scene.receivers.items():
