@@ -75,7 +75,7 @@ for path in ("/readyz", "/healthz"):
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.stdout.splitlines() == ["503 unavailable", "200 ok"], done.stderr
 

@@ -198,7 +198,7 @@ def start_demo(var: Path, **environment: str) -> subprocess.CompletedProcess[str
         env={**inherited, "VAR_DIR": str(var), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
 
