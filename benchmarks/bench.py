@@ -24,7 +24,7 @@ from pathlib import Path
 import requests
 
 ROOT = Path(__file__).parent.parent
-ROUNDS = 20
+ROUNDS = 10
 START_WITHIN = 300.0  # seconds
 
 
@@ -156,12 +156,9 @@ def main() -> None:
 
 def measure(platform: Platform) -> tuple[list[float], list[float]]:
     """Seconds from our row to upstream's journal, and from upstream's end to the file in our storage."""
-    ids = []
     for number in range(ROUNDS):
-        ids.append(platform.create(f"bench {number}"))
-        time.sleep(0.8)
-    for generation_id in ids:
-        answer = platform.wait(generation_id)
+        # One at a time: the sandbox renders films one after the other, and that is not ours to measure.
+        answer = platform.wait(platform.create(f"bench {number}"))
         assert answer["status"] == "succeeded", answer
     journal = platform.journal()
     rows = platform.rows(
