@@ -27,6 +27,7 @@ from django.core.files.storage import FileSystemStorage, Storage, default_storag
 from django.utils import timezone
 
 from kling_platform import egress
+from kling_platform.failpoints import reach
 
 # Ten seconds in 1080p are some 30 MB.
 MAX_BYTES = 512 * 1024 * 1024
@@ -109,11 +110,13 @@ def copy(
             with video.open("wb") as sink:
                 fetched = _download(url, sink, deadline_seconds)
                 _to_disk(sink)
+            reach("archive.downloaded")
             found = probe(video)
             with poster.open("wb") as sink:
                 sink.write(found.poster)
                 _to_disk(sink)
             poster_name = _name(storage, poster, poster_name)
+            reach("archive.poster_named")
             try:
                 file_name = _name(storage, video, file_name)
             except BaseException:

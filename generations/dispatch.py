@@ -19,6 +19,7 @@ from django.db.models.functions import Now, RowNumber
 
 from generations import epoch, lifecycle
 from generations.models import TERMINAL, Generation, Status, Upstream
+from kling_platform.failpoints import reach
 
 log = logging.getLogger(__name__)
 
@@ -119,21 +120,29 @@ def in_flight() -> Any:
     )
 
 
-@transaction.atomic
 def claim(most: int) -> list[Claim]:
     """Claim up to ``most`` queued generations in fair order; empty when the circuit or the cap says no.
 
     While the circuit is trying, one POST at most is out.
     """
+    with transaction.atomic():
+        upstream, claims = _claim(most)
+    if claims:
+        # After the commit, so that nothing is remembered that never was, and before the first byte is sent.
+        epoch.remember(upstream.database, upstream.sends + len(claims))
+        reach("dispatch.remembered")
+    return claims
+
+
+def _claim(most: int) -> tuple[Upstream, list[Claim]]:
     upstream, now = locked()
+    claims: list[Claim] = []
     if upstream.circuit == Upstream.Circuit.OPEN:
-        return []
-    taken = in_flight().count()
-    free = _cap(upstream, now) - taken
+        return upstream, claims
+    free = _cap(upstream, now) - in_flight().count()
     if upstream.circuit == Upstream.Circuit.TRYING:
         trying = Generation.objects.filter(status=Status.SUBMITTING).exists()
         free = 0 if trying else min(free, 1)
-    claims = []
     for generation_id in _fair_order(min(free, most)):
         token = uuid.uuid4()
         if lifecycle.transition(
@@ -145,11 +154,10 @@ def claim(most: int) -> list[Claim]:
             submitted_at=now,
         ):
             claims.append(Claim(generation_id, token))
+            reach("dispatch.claimed")
     if claims:
         Upstream.objects.filter(pk=1).update(sends=F("sends") + len(claims))
-        # Before the commit, so that no send is forgotten; one that never came about harms nothing.
-        epoch.remember(upstream.database, upstream.sends + len(claims))
-    return claims
+    return upstream, claims
 
 
 def has_work() -> bool:

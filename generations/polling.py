@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -16,14 +17,16 @@ from generations import dispatch, lanes, services
 from generations.omnimaas import client, transport
 from generations.omnimaas.errors import AccountFault, Missing, Unavailable
 from generations.omnimaas.reader import Reading
+from kling_platform.failpoints import reach
 from kling_platform.supervisor import draining
 
 log = logging.getLogger(__name__)
 
 # Threads: about one for each poll a second that may be asked, for an answer takes less than that.
-FEWEST, MOST = 4, 128
+FEWEST, MOST = 8, 128
 TURN_SECONDS = 0.2
-IDLE_SECONDS = 0.5
+# Between two claims that take all there is: they reach further ahead than that.
+REST_SECONDS = 1.0
 NUDGE_SECONDS = 3
 
 Pending = dict[Future[Reading], services.PollDue]
@@ -34,35 +37,50 @@ def run(upstream: client.Gateway, seconds: float) -> int:
     lane = lanes.Held("poll", lanes.take_over("poll"))
     threads = max(FEWEST, min(MOST, settings.POLL_BUDGET))
     pending: Pending = {}
-    claimed, ends = 0, time.monotonic() + seconds
-    nudge_at, rest_until, busy = time.monotonic() + NUDGE_SECONDS, 0.0, False
+    moved: dict[uuid.UUID, int] = {}
+    claimed, idle = 0, True
+    begun = time.monotonic()
+    claim_at, nudge_at = begun, begun + NUDGE_SECONDS
     with transport.Lines(upstream.base_url) as lines, ThreadPoolExecutor(threads) as pool:
-        while (going := time.monotonic() < ends and not draining() and lane.still()) or pending:
+        while (going := time.monotonic() < begun + seconds and not draining() and lane.still()) or pending:
             now = time.monotonic()
-            if now > nudge_at:
+            if now >= nudge_at:
                 nudge_at = now + NUDGE_SECONDS
                 _nudge()
             # Twice as many as there are threads: none of them waits for the next turn.
             room = 2 * threads - len(pending)
-            if going and room and now > rest_until:
+            if going and room and now >= claim_at:
+                services.record_progress(moved)
+                moved = {}
                 # An idle loop takes no lock.
-                dues = services.claim_polls(room) if busy or services.due_polls().exists() else []
-                pending |= {pool.submit(_ask, due, upstream, lines, now): due for due in dues}
-                claimed += len(dues)
-                busy = len(dues) == room
-                rest_until = 0.0 if busy else now + IDLE_SECONDS
+                before = time.monotonic()
+                dues = services.claim_polls(room) if not idle or services.due_polls().exists() else []
+                after = time.monotonic()
+                pending |= {
+                    pool.submit(_ask, due, upstream, lines, after + due.starts, before + due.ends): due
+                    for due in dues
+                }
+                claimed, idle = claimed + len(dues), not dues
+                claim_at = now if len(dues) == room else now + REST_SECONDS
             if pending:
                 wait(pending, timeout=TURN_SECONDS)
             elif going:
                 time.sleep(TURN_SECONDS)
-            _record([(pending.pop(done), done) for done in [one for one in pending if one.done()]])
+            moved |= _record([(pending.pop(done), done) for done in [one for one in pending if one.done()]])
+        services.record_progress(moved)
     return claimed
 
 
-def _ask(due: services.PollDue, upstream: client.Gateway, lines: transport.Lines, since: float) -> Reading:
-    """One question in its slot; ``since`` is a monotonic moment just before the claim."""
-    time.sleep(max(0.0, since + due.starts - time.monotonic()))
-    return client.fetch(due.upstream_id, upstream, lines, send_by=since + due.ends)
+def _ask(
+    due: services.PollDue, upstream: client.Gateway, lines: transport.Lines, starts: float, ends: float
+) -> Reading:
+    """One question in its slot: not before ``starts``, not after ``ends``, both monotonic.
+
+    The database's moment of the claim lies somewhere between two of ours; each bound counts from the safe one.
+    """
+    reach("poll.claimed")
+    time.sleep(max(0.0, starts - time.monotonic()))
+    return client.fetch(due.upstream_id, upstream, lines, send_by=ends)
 
 
 def _nudge() -> None:
@@ -73,8 +91,11 @@ def _nudge() -> None:
         services.wake_deliver()
 
 
-def _record(answers: Iterable[tuple[services.PollDue, Future[Reading]]]) -> None:
-    """What the polls of a turn said. Trouble in passing is no verdict: the next poll is planned already."""
+def _record(answers: Iterable[tuple[services.PollDue, Future[Reading]]]) -> dict[uuid.UUID, int]:
+    """What the polls of a turn said; progress is returned, to be written with that of other turns.
+
+    Trouble in passing is no verdict: the next poll is planned already.
+    """
     readings: list[tuple[services.PollDue, Reading]] = []
     fault = ""
     for due, future in answers:
@@ -91,6 +112,7 @@ def _record(answers: Iterable[tuple[services.PollDue, Future[Reading]]]) -> None
     for _due, reading in readings:
         if reading.word:
             log.warning("upstream's status %r is not known: taken as running", reading.word)
-    services.record_readings(readings)
+        reach("poll.answered")
     if fault:
         dispatch.note_account_fault(fault)
+    return services.record_readings(readings)

@@ -27,6 +27,7 @@ from generations.omnimaas.errors import (
     Throttled,
     UpstreamError,
 )
+from kling_platform.failpoints import reach
 from kling_platform.supervisor import draining
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def dispatch() -> int:
     token = lanes.enter("dispatch")
     if token is None:
         return 0  # its holder was told to look once more
+    reach("dispatch.entered")
     lane, sent = lanes.Held("dispatch", token), 0
     ends = time.monotonic() + DISPATCH_SECONDS
     while True:
@@ -85,6 +87,7 @@ def _send_all(upstream: client.Gateway, lane: lanes.Held, ends: float) -> int:
             room = SENDERS - len(pending)
             if room and not draining() and lane.still() and time.monotonic() < ends:
                 for claim in slots.claim(room):
+                    reach("send.claimed")
                     order = _order(claim)
                     if order is not None:
                         pending[pool.submit(client.send, order, upstream)] = claim
@@ -125,6 +128,7 @@ def _order(claim: slots.Claim) -> client.Order | None:
 
 def _record_sent(claim: slots.Claim, future: Future[client.Submitted]) -> None:
     """One outcome of a POST, by its kind: see the table in ``omnimaas.errors``."""
+    reach("send.answered")
     try:
         answer = future.result()
     except NotSent as error:
@@ -181,6 +185,7 @@ def poll(seconds: float = POLL_LOOP_SECONDS) -> int:
 def store(generation_id: str) -> bool:
     """Copy one finished video into our storage. True when it is there now."""
     row = services.claim_store(uuid.UUID(generation_id))
+    reach("store.claimed")
     if row is None:
         return False
     url = row.result_url
@@ -200,6 +205,7 @@ def store(generation_id: str) -> bool:
 
 def _store(row: Generation, url: str) -> bool:
     copied = archive.copy(row.pk, url, made_at=row.created_at)
+    reach("store.copied")
     video = Video(
         file=copied.file_name,
         poster=copied.poster_name,

@@ -25,6 +25,7 @@ from generations.omnimaas.errors import (
     Unavailable,
 )
 from generations.omnimaas.reader import Reading
+from kling_platform.failpoints import reach
 
 PATH = "/v1/video/generations"
 POLL_SECONDS = 20
@@ -135,6 +136,7 @@ def _image(picture: Picture, gateway: Gateway) -> str:
 
 def send(order: Order, gateway: Gateway) -> Submitted:
     """The paid POST, at most once. Every way that it can end is a kind: see ``errors``."""
+    reach("send.begins")
     try:
         reply = transport.exchange(
             "POST",
@@ -147,6 +149,7 @@ def send(order: Order, gateway: Gateway) -> Submitted:
         raise NotSent(f"could not reach upstream ({error})") from error
     except (transport.Broken, transport.TooLong) as error:
         raise Doubt(f"the line broke after sending ({error or type(error).__name__})", code="line") from error
+    reach("send.ended")
     return _judge_post(reply, gateway)
 
 

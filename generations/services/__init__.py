@@ -31,6 +31,7 @@ from generations.services.polls import (
     claim_polls,
     due_polls,
     record_missing,
+    record_progress,
     record_reading,
     record_readings,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "record_doubt",
     "record_missing",
     "record_not_sent",
+    "record_progress",
     "record_reading",
     "record_readings",
     "record_refused",

@@ -20,6 +20,7 @@ from generations.dispatch import DOUBT_WITHOUT_ID
 from generations.models import Generation, Status, Video
 from generations.services.paces import first_gap
 from generations.services.wakeups import wake_dispatch
+from kling_platform.failpoints import reach
 
 # Waits before a POST that was never sent, or was throttled, is tried again.
 BACKOFF_SECONDS = (2, 5, 15, 30, 60)
@@ -63,7 +64,9 @@ def record_submitted(
     except IntegrityError:
         # The id is another row's: which of the two upstream is making, nobody can tell.
         return record_doubt(claim, code="id_used_twice", message=upstream_id, reply=reply)
+    reach("submitted.moved")
     dispatch.note_success()
+    reach("submitted.noted")
     return moved
 
 
@@ -106,6 +109,7 @@ def record_account_fault(claim: dispatch.Claim, *, message: str) -> bool:
 def record_doubt(claim: dispatch.Claim, *, code: str, message: str, reply: str = "") -> bool:
     """It may exist and be billed: parked with its credits held, never sent again by itself."""
     dispatch.note_doubt(message)
+    reach("doubt.noted")
     return lifecycle.transition(
         claim.generation_id,
         Status.SUBMITTING,
@@ -120,6 +124,7 @@ def record_doubt(claim: dispatch.Claim, *, code: str, message: str, reply: str =
 
 def _requeue(claim: dispatch.Claim, *, note: str, message: str, seconds: float | None = None) -> bool:
     attempts = Generation.objects.values_list("attempts", flat=True).get(pk=claim.generation_id)
+    reach("requeue.noted")
     wait = seconds or BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS) - 1)]
     return lifecycle.transition(
         claim.generation_id,
@@ -159,8 +164,10 @@ def fail_and_release(
         error_message=message[:1000],
         **changes,
     )
+    reach("failed.moved")
     if failed:
         ledger.release(generation_id)
+        reach("failed.released")
         wake_dispatch()
     return failed
 
@@ -181,6 +188,7 @@ def record_stored(generation_id: uuid.UUID, video: Video) -> bool:
     """The bytes are checked and in storage: done. ``video`` is unsaved."""
     if not lifecycle.transition(generation_id, Status.STORING, Status.SUCCEEDED, result_url=""):
         return False
+    reach("stored.moved")
     video.generation_id = generation_id
     video.save(force_insert=True)
     return True
@@ -208,10 +216,12 @@ def record_store_failed(generation_id: uuid.UUID, *, message: str, gone: bool, f
         )
         if failed:
             ledger.refund(generation_id, reason=message)
+            reach("refunded")
         return failed
     wait = STORE_BACKOFF_SECONDS[min(attempts - 1, len(STORE_BACKOFF_SECONDS) - 1)]
     changes: dict[str, Any] = {"next_check_at": Now() + timedelta(seconds=wait)}
     if fresh_url:
         changes["result_url"] = fresh_url
+    reach("store.put_off")
     rows.update(**changes)
     return False

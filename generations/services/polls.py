@@ -24,6 +24,7 @@ from generations.models import Generation, Status, Upstream
 from generations.services.outcomes import fail_and_release
 from generations.services.paces import Kind, gap
 from generations.services.wakeups import wake_dispatch, wake_store
+from kling_platform.failpoints import reach
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ POLLED = (Status.RUNNING, Status.UNKNOWN)
 ASKED_HOURLY = timedelta(hours=1)
 URL_PATIENCE = timedelta(minutes=15)
 MISSING_PATIENCE, MISSING_TIMES = timedelta(minutes=10), 3
-# Slots of the poll budget are given away this far ahead: one claim a second is enough when polls are few.
-AHEAD = timedelta(seconds=1)
+# Claims reach this far ahead, so that one a second is enough where polls are few, and none is late for it.
+AHEAD = timedelta(seconds=1.5)
 # Slots lie so far apart that no second sees more than the budget, should each be used this much too late.
 LATE_SECONDS = 0.2
 
@@ -58,8 +59,9 @@ class PollDue:
 
 
 def due_polls() -> QuerySet[Generation]:
-    """Those that it is time to ask about, oldest due first."""
-    return Generation.objects.due(*POLLED).filter(upstream_id__isnull=False)
+    """Those that it is time to ask about, or almost, oldest due first."""
+    soon = Generation.objects.filter(status__in=POLLED, next_check_at__lte=Now() + AHEAD)
+    return soon.filter(upstream_id__isnull=False).order_by("next_check_at")
 
 
 @transaction.atomic
@@ -73,10 +75,12 @@ def claim_polls(most: int) -> list[PollDue]:
     room = min(most, math.ceil((now + AHEAD - slot) / every))
     claimed, plan = [], {}
     rows = due_polls().values_list(
-        *("pk", "upstream_id", "status", "submitted_at", "progress", "missing_count", "upstream_cost"),
+        *("pk", "next_check_at", "upstream_id", "status", "submitted_at"),
+        *("progress", "missing_count", "upstream_cost"),
         *Kind._fields,
     )
-    for pk, upstream_id, status, submitted_at, progress, missing, cost, *kind in rows[: max(room, 0)]:
+    for pk, at, upstream_id, status, submitted_at, progress, missing, cost, *kind in rows[: max(room, 0)]:
+        slot = max(slot, at)
         following = ASKED_HOURLY if status == Status.UNKNOWN else gap(Kind(*kind), _age(submitted_at, slot))
         starts = (slot - now).total_seconds()
         ends = starts + following.total_seconds() - settings.POLL_MIN_SECONDS
@@ -88,6 +92,7 @@ def claim_polls(most: int) -> list[PollDue]:
     if claimed:
         update_each("next_check_at = new.value, polled_at = %s, polls = polls + 1", plan, now)
         Upstream.objects.filter(pk=1).update(poll_slot_at=slot)
+        reach("poll.planned")
     return claimed
 
 
@@ -95,8 +100,8 @@ def _age(submitted_at: datetime | None, at: datetime) -> float:
     return max((at - submitted_at).total_seconds(), 0.0) if submitted_at else 0.0
 
 
-def record_readings(answers: Iterable[tuple[PollDue, Any]]) -> None:
-    """What the polls of one turn answered (``omnimaas.reader.Reading``): progress in one statement for all.
+def record_readings(answers: Iterable[tuple[PollDue, Any]]) -> dict[uuid.UUID, int]:
+    """What polls answered (``omnimaas.reader.Reading``). Progress alone is returned, for ``record_progress``.
 
     Whatever else is new is written by itself; one that can't be written keeps nobody else from it.
     """
@@ -110,16 +115,18 @@ def record_readings(answers: Iterable[tuple[PollDue, Any]]) -> None:
                 log.exception("what upstream said of %s was not written down", due.generation_id)
         elif progress > due.progress:
             moved[due.generation_id] = progress
-    if moved:
-        record_progress(moved)
+    return moved
 
 
 @transaction.atomic
 def record_progress(percents: dict[uuid.UUID, int]) -> None:
-    """How far they are; never backwards."""
+    """How far they are, in one statement for all; never backwards."""
+    if not percents:
+        return
     dispatch.locked()  # who writes to many rows at once does so alone, or two could wait for each other
     higher = "progress = CASE WHEN new.value > progress THEN new.value ELSE progress END"
     update_each(higher, percents)
+    reach("progress.written")
 
 
 def update_each(assignments: str, values: dict[uuid.UUID, Any], *more: Any) -> None:
@@ -178,10 +185,13 @@ def _record_success(due: PollDue, url: str) -> bool:
             next_check_at=Now(),
             claim_token=None,
         )
+        reach("success.moved")
         if moved:
             ledger.settle(due.generation_id)
+            reach("success.settled")
             wake_store(due.generation_id)
             wake_dispatch()
+            reach("success.woken")
         return moved
     rows.filter(succeeded_upstream_at__isnull=True).update(succeeded_upstream_at=Now())
     if due.status == Status.RUNNING:
@@ -202,6 +212,7 @@ def record_missing(due: PollDue) -> bool:
     rows = Generation.objects.filter(pk=due.generation_id, status=due.status)
     rows.filter(missing_since__isnull=True).update(missing_since=Now())
     rows.update(missing_count=F("missing_count") + 1)
+    reach("missing.counted")
     if due.status != Status.RUNNING:
         return False
     return lifecycle.transition(

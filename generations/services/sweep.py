@@ -14,6 +14,7 @@ from generations.models import Generation, Status, Upstream
 from generations.services.outcomes import fail_and_release
 from generations.services.polls import ASKED_HOURLY
 from generations.services.wakeups import wake_dispatch, wake_store
+from kling_platform.failpoints import reach
 
 # Upstream's family gives up after 24 h, so our own deadline is later.
 RUNNING_LIMIT = timedelta(hours=25)
@@ -45,6 +46,7 @@ def _leases_over() -> int:
             note="lease_over",
             next_check_at=Now() + DOUBT_WITHOUT_ID,
         )
+        reach("sweep.lease_over")
     return moved
 
 
@@ -98,6 +100,7 @@ def _wake_stores() -> int:
     due = list(Generation.objects.due(Status.STORING).values_list("pk", flat=True)[:BATCH])
     for pk in due:
         wake_store(pk)
+        reach("sweep.woke_store")
     return len(due)
 
 

@@ -1,0 +1,108 @@
+"""Task processes that are killed, and the judgement afterwards: nothing paid twice, nothing lost, books right."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from django.db.models.functions import Now
+from django.utils.module_loading import import_string
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from accounts.invariants import INVARIANTS as OF_ACCOUNTS
+from generations.invariants import INVARIANTS as OF_GENERATIONS
+from generations.models import OPEN, TERMINAL, Generation, Lane, Status, Upstream
+
+KILLED = -signal.SIGKILL
+ROUNDS = 12
+
+
+def task_process(work: Callable[[], object], *, crash_at: str = "", seconds: float = 60) -> int:
+    """Exit status of a process of its own that does some work on this database; 0 when it came to its end."""
+    connections.close_all()  # or both would speak on one line
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            settings.CRASH_AT = crash_at
+            work()
+            status = 0
+        except BaseException:  # noqa: BLE001 - whatever it was, it may not get into the test's own frames
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    deadline = time.monotonic() + seconds
+    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGABRT)
+        time.sleep(0.005)
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def work_off() -> None:
+    """What task processes do, until nothing more can happen; times are moved, never the clock."""
+    for _ in range(ROUNDS):
+        import_string("generations.tasks.sweep")()
+        _run_queued()
+        if not _may_still_move().exists():
+            return
+        move_times()
+        import_string("generations.tasks.poll")(seconds=0.01)
+        _run_queued()
+
+
+def _run_queued() -> None:
+    """Each task is out of the queue before it runs: a crash loses it, and nobody hands it out again."""
+    while (row := OrmQ.objects.order_by("pk").first()) is not None:
+        row.delete()
+        task = SignedPackage.loads(row.payload)
+        seconds: dict[str, Any] = {"seconds": 0.01} if task["func"] == "generations.tasks.poll" else {}
+        import_string(task["func"])(*task["args"], **task["kwargs"], **seconds)
+
+
+def _may_still_move() -> Any:
+    return Generation.objects.filter(status__in=OPEN).exclude(status=Status.UNKNOWN, upstream_id=None)
+
+
+def move_times() -> None:
+    """Waits and leases are over. Only where nobody is at work: a lease that is moved is a promise broken."""
+    Generation.objects.filter(status__in=OPEN).update(next_check_at=Now() - timedelta(seconds=1))
+    Lane.objects.update(until=Now() - timedelta(seconds=1))
+    Upstream.objects.filter(open_until__isnull=False).update(open_until=Now() - timedelta(seconds=1))
+
+
+def judge(journal: Iterable[dict[str, Any]]) -> str:
+    """Hold our rows against upstream's own journal; what was found, in a few words."""
+    created = [entry for entry in journal if entry["outcome"] == "created"]
+    times = Counter(entry["external_task_id"] for entry in created)
+    twice = [id for id, number in times.items() if number > 1]
+    assert not twice, f"paid twice: {twice}"
+    rows = {str(row.pk): row for row in Generation.objects.all()}
+    assert set(times) <= set(rows), "upstream makes something that we know nothing of"
+    restless = [f"{row.pk} {row.status}" for row in rows.values() if row.status not in (*TERMINAL, "unknown")]
+    assert not restless, f"neither over nor in doubt: {restless}"
+    orphans = [entry for entry in created if rows[entry["external_task_id"]].upstream_id != entry["id"]]
+    doubts = [row for row in rows.values() if row.status == Status.UNKNOWN]
+    assert {entry["external_task_id"] for entry in orphans} <= {str(row.pk) for row in doubts}, "lost"
+    for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS):
+        assert invariant.breaches() == [], invariant.name
+    states = Counter(row.status for row in rows.values())
+    return (
+        f"{len(rows)} generations, 0 paid twice, 0 lost, {states['unknown']} in doubt, {len(orphans)} orphans"
+    )
+
+
+def kill(pid: int) -> None:
+    """As the kernel does when memory is short."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
