@@ -19,7 +19,7 @@ class Need:
     def __init__(self, option: str, marker: str, *, what: str, remedy: str) -> None:
         self.option, self.marker, self.what, self.remedy = option, marker, what, remedy
         self.found = ""  # where or which; shown in the header
-        self.why = "is missing"
+        self.off = False
         self.left_out = 0  # tests
 
     def add_option(self, parser: pytest.Parser) -> None:
@@ -33,8 +33,7 @@ class Need:
     def resolve(self, mode: str, found: str) -> None:
         """Take note of what was found; raises UsageError when it is required and missing."""
         self.found = "" if mode == OFF else found
-        if mode == OFF:
-            self.why = f"was switched off (--{self.option}=off)"
+        self.off = mode == OFF
         if mode == REQUIRE and not found:
             raise pytest.UsageError(f"--{self.option}=require, but {self.what} is missing. {self.remedy}")
 
@@ -55,14 +54,14 @@ class Need:
             items[:] = [item for item in items if item not in set(gone)]
 
     def header(self) -> str:
-        return f"{self.marker}: {self.found or f'NOT HERE. {self.remedy}'}"
+        return f"{self.marker}: {self.found or ('off' if self.off else f'NOT HERE. {self.remedy}')}"
 
     def summary(self, reporter: pytest.TerminalReporter) -> None:
-        if not self.found:
-            many = f"{self.left_out} tests" if self.left_out else "tests marked so"
-            reporter.write_line(
-                f"NOT RUN: {many} ({self.marker}): {self.what} {self.why}. {self.remedy}", red=True
-            )
+        if self.found or (self.off and not self.left_out):
+            return
+        many = f"{self.left_out} tests" if self.left_out else "tests marked so"
+        why = f"--{self.option}=off" if self.off else f"{self.what} is missing. {self.remedy}"
+        reporter.write_line(f"NOT RUN: {many} ({self.marker}): {why}", red=True)
 
 
 def fail_if_skipped(session: pytest.Session) -> None:
