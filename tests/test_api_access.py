@@ -168,32 +168,30 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize("path", NOWHERE)
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-@pytest.mark.parametrize("known", [True, False])
-def test_an_address_that_is_none_is_404_in_json(alice_key: str, path: str, method: str, known: bool) -> None:
-    answer = Api(alice_key if known else "").send(method, path, data=b"{}", content_type="application/json")
-    assert answer.status_code == 404
-    assert (error(answer)["type"], error(answer)["code"]) == ("not_found_error", "not_found")
+def test_an_address_that_is_none_is_404_in_json(alice_key: str, path: str) -> None:
+    for key in (alice_key, ""):
+        for method in ("GET", "POST", "DELETE"):
+            answer = Api(key).send(method, path, data=b"{}", content_type="application/json")
+            assert answer.status_code == 404, method
+            assert (error(answer)["type"], error(answer)["code"]) == ("not_found_error", "not_found")
 
 
 ALLOWED = {path: {m for m, p in OPERATIONS if p == path} for _method, path in OPERATIONS}
 
 
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"}
+
+
 @pytest.mark.parametrize("path", ALLOWED)
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
-def test_another_method_is_405_and_says_which_are_allowed(alice_key: str, path: str, method: str) -> None:
-    if method in ALLOWED[path]:
-        return
+def test_another_method_is_405_and_says_which_are_allowed(alice_key: str, path: str) -> None:
     before = everything()
-    answer = Api(alice_key).send(method, path, data=b"{}", content_type="application/json")
-    assert answer.status_code == 405
-    assert error(answer)["code"] == "method_not_allowed"
-    assert {m.strip() for m in answer["Allow"].split(",")} == ALLOWED[path] | ({"HEAD"} & heads(path))
+    allowed = ALLOWED[path] | ({"HEAD"} if "GET" in ALLOWED[path] else set())
+    for method in METHODS - ALLOWED[path]:
+        answer = Api(alice_key).send(method, path, data=b"{}", content_type="application/json")
+        assert answer.status_code == 405, method
+        assert error(answer)["code"] == "method_not_allowed"
+        assert {name.strip() for name in answer["Allow"].split(",")} == allowed
     assert everything() == before
-
-
-def heads(path: str) -> set[str]:
-    return {"HEAD"} if "GET" in ALLOWED[path] else set()
 
 
 def test_a_read_only_key_hears_405_before_its_scope(alice: User) -> None:
