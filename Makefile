@@ -70,7 +70,7 @@ $(RUN_READY): $(UV) uv.lock
 
 $(TEST_READY): $(UV) uv.lock
 	@echo "==> Installing the packages for development and tests into .venv"
-	@$(SYNC) --group dev --group test --group clients --python .tools/bin/python
+	@$(SYNC) --group dev --group test --group clients --group fuzz --python .tools/bin/python
 	@touch $(RUN_READY) $@
 
 %.mo: %.po | $(RUN_READY)

@@ -14,9 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.core import signals
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
+from django.db import close_old_connections
 from django.http import Http404
+from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
 from kling_platform import ranges
@@ -36,13 +39,22 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
+def _close(response: HttpResponseBase) -> None:
+    """As a server does, but for the connections to the database: there is none to tidy up here."""
+    signals.request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        signals.request_finished.connect(close_old_connections)
+
+
 def ask(film: Path, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     request = RequestFactory().generic(
         method, "/film", headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
     response = ranges.serve(request, film, content_type="video/mp4", etag="abc", last_modified=WHEN)
     body = b"".join(response) if response.streaming else response.content
-    response.close()
+    _close(response)
     return response.status_code, dict(response.items()), body
 
 
