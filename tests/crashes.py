@@ -24,16 +24,17 @@ from generations.invariants import INVARIANTS as OF_GENERATIONS
 from generations.models import OPEN, TERMINAL, Generation, Lane, Status, Upstream
 
 KILLED = -signal.SIGKILL
-ROUNDS = 12
+ROUNDS = 30
 
 
-def task_process(work: Callable[[], object], *, crash_at: str = "", seconds: float = 60) -> int:
-    """Exit status of a process of its own that does some work on this database; 0 when it came to its end."""
+def start_task_process(work: Callable[[], object], *, crash_at: str = "") -> int:
+    """Id of a process of its own that does some work on this database, as the task processes do: forked."""
     connections.close_all()  # or both would speak on one line
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
+            _forget_lines()
             settings.CRASH_AT = crash_at
             work()
             status = 0
@@ -41,12 +42,33 @@ def task_process(work: Callable[[], object], *, crash_at: str = "", seconds: flo
             traceback.print_exc()
         finally:
             os._exit(status)
+    return pid
+
+
+def _forget_lines() -> None:
+    """Take no line to the database over from the parent, which may have one for each of its contexts.
+
+    Once a browser ran, the parent's loop gives it another context than this process, and ``close_all`` sees
+    one of them only: on a line that both hold a killed process would keep its locks.
+    """
+    for alias in connections:
+        with contextlib.suppress(AttributeError):
+            del connections[alias]
+
+
+def wait_for(pid: int, seconds: float = 60) -> int:
+    """Exit status of a process, negative: killed by that signal; aborted when it takes too long."""
     deadline = time.monotonic() + seconds
     while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGABRT)
         time.sleep(0.005)
     return os.waitstatus_to_exitcode(ended[1])
+
+
+def task_process(work: Callable[[], object], *, crash_at: str = "", seconds: float = 60) -> int:
+    """Exit status of a process of its own that does some work; 0 when it came to its end."""
+    return wait_for(start_task_process(work, crash_at=crash_at), seconds)
 
 
 def work_off() -> None:
@@ -61,10 +83,20 @@ def work_off() -> None:
         _run_queued()
 
 
+def work_on(seconds: float = 30) -> None:
+    """What a task process does, again and again; for one that is killed before that."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        _run_queued()
+        import_string("generations.tasks.poll")(seconds=0.01)
+        time.sleep(0.02)
+
+
 def _run_queued() -> None:
     """Each task is out of the queue before it runs: a crash loses it, and nobody hands it out again."""
     while (row := OrmQ.objects.order_by("pk").first()) is not None:
-        row.delete()
+        if not OrmQ.objects.filter(pk=row.pk).delete()[0]:
+            continue  # another process was quicker
         task = SignedPackage.loads(row.payload)
         seconds: dict[str, Any] = {"seconds": 0.01} if task["func"] == "generations.tasks.poll" else {}
         import_string(task["func"])(*task["args"], **task["kwargs"], **seconds)
@@ -75,10 +107,14 @@ def _may_still_move() -> Any:
 
 
 def move_times() -> None:
-    """Waits and leases are over. Only where nobody is at work: a lease that is moved is a promise broken."""
+    """Waits and leases are over, and the cap has grown back.
+
+    Only where nobody is at work: a lease that is moved is a promise broken.
+    """
     Generation.objects.filter(status__in=OPEN).update(next_check_at=Now() - timedelta(seconds=1))
     Lane.objects.update(until=Now() - timedelta(seconds=1))
     Upstream.objects.filter(open_until__isnull=False).update(open_until=Now() - timedelta(seconds=1))
+    Upstream.objects.update(cap_changed_at=Now() - timedelta(hours=4))
 
 
 def judge(journal: Iterable[dict[str, Any]]) -> str:
