@@ -54,6 +54,17 @@ window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
 });
 
+// What somebody opened or closed stays so when a part of the page renews itself. A click, because “toggle” is
+// also said of what the renewed part brought along.
+const folds = new Map();
+document.addEventListener("click", ({ target }) => {
+  const fold = target.closest("details[id] > summary")?.parentElement;
+  if (fold) folds.set(fold.id, !fold.open);
+});
+document.addEventListener("htmx:load", ({ detail }) => {
+  for (const fold of detail.elt.querySelectorAll("details[id]")) fold.open = folds.get(fold.id) ?? fold.open;
+});
+
 // The page says what the server refused, instead of htmx's silence.
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status === 401 || event.detail.xhr.status === 403) location.reload();
