@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from generations.omnimaas.sandbox import SandboxServer
 from tests.conftest import SANDBOX_KEY
 from tests.crashes import KILLED, judge, move_times, task_process, work_off
 from tests.makers import ask, make_user
+from tests.prove.r1 import kill_tasks
 
 ROOT = Path(__file__).parent.parent
 FAILS = "小猫 [fail]"
@@ -121,3 +123,15 @@ def test_what_nobody_interrupts_comes_to_its_end(upstream):
     Generation.objects.filter(pk=row.pk).update(upstream_id=None)
     with pytest.raises(AssertionError, match="lost"):
         judge([entry])
+
+
+@pytest.mark.sqlite
+@pytest.mark.django_db(transaction=True)
+def test_kills_at_any_moment_pay_nothing_twice_and_lose_nothing(upstream, settings):
+    """R1 in small: ``make prove R=R1`` kills 650 times, whole clusters among them."""
+    settings.OMNIMAAS_MAX_IN_FLIGHT = 200
+    seed = random.randrange(10**8)
+    print(f"seed {seed}")
+    kill_tasks(random.Random(seed), generations=10, kills=8)
+    assert task_process(work_off) == 0
+    judge(upstream.journal())

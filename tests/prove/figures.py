@@ -27,6 +27,10 @@ class Figure(NamedTuple):
 
 
 FIGURES = {
+    "R1": Figure(
+        "500 kills on PostgreSQL and 150 on SQLite over 2,000 generations: 0 paid twice, 0 lost, books right",
+        tuple(Part(on, number) for on, parts in (("postgres", 20), ("sqlite", 8)) for number in range(parts)),
+    ),
     "R2": Figure(
         "of 416 concurrent creates on a wallet of 37 prices exactly 37, in each of 20 rounds; of 200 over HTTP too",
         tuple(Part("postgres", number) for number in range(21)),
