@@ -19,7 +19,6 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.db import close_old_connections
 from django.http import Http404
-from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
 from kling_platform import ranges
@@ -39,13 +38,12 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def _close(response: HttpResponseBase) -> None:
-    """As a server does, but for the connections to the database: there is none to tidy up here."""
+@pytest.fixture(autouse=True)
+def _without_a_database() -> Iterator[None]:
+    """The end of an answer tidies up connections, and an earlier test may have left one: it is not ours."""
     signals.request_finished.disconnect(close_old_connections)
-    try:
-        response.close()
-    finally:
-        signals.request_finished.connect(close_old_connections)
+    yield
+    signals.request_finished.connect(close_old_connections)
 
 
 def ask(film: Path, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -54,7 +52,7 @@ def ask(film: Path, method: str = "GET", **headers: str) -> tuple[int, dict[str,
     )
     response = ranges.serve(request, film, content_type="video/mp4", etag="abc", last_modified=WHEN)
     body = b"".join(response) if response.streaming else response.content
-    _close(response)
+    response.close()
     return response.status_code, dict(response.items()), body
 
 
