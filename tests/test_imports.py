@@ -32,7 +32,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "accounts.ledger": (*BASE, "accounts.models"),
     "accounts.keys": (*BASE, "accounts.models"),
     "accounts.quotas": (*BASE, "accounts.models", "accounts.ledger", "accounts.periods"),
-    "accounts.services": (*BASE, "accounts.models", "accounts.ledger", "accounts.quotas", "accounts.keys"),
+    "accounts.services*": (
+        *BASE,
+        *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys")),
+        "accounts.services.*",
+    ),
     "generations.models": (*BASE, "generations.models_webhooks"),
     "generations.models_webhooks": (),
     "generations.catalogue": BASE,
