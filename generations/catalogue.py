@@ -1,14 +1,14 @@
 """What can be asked for, and what it costs: one value that drives form, API, price and documents.
 
-The rules are Kling's per model (its public API pages); ``validate()`` and ``credits_for()`` are pure
-functions over them. 1 credit is a tenth of a unit of Kling's price list, so 720p costs 3 credits a
-second, 1080p 5, and 1080p with sound 10.
+``BUILT_IN`` are Kling's rules per model (its public API pages), until an admin publishes others: the services
+tell which rules are in force. All functions here are pure. 1 credit is a tenth of a unit of Kling's price
+list, so 720p costs 3 credits a second, 1080p 5, and 1080p with sound 10.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,13 +31,17 @@ class Mode:
 
 @dataclass(frozen=True)
 class Model:
-    """One model; its modes are ordered from cheap to dear, and the cheapest that fits is taken."""
+    """One model; its modes are ordered from cheap to dear, and the cheapest that fits is taken.
+
+    One that is switched off is offered nowhere and refused, and still names what was made with it.
+    """
 
     name: str
     label: str
     modes: tuple[Mode, ...]
     seconds: tuple[int, ...] = (5, 10)
     sizes: tuple[str, ...] = ("16:9", "1:1", "9:16")
+    enabled: bool = True
 
     @property
     def last_frame(self) -> bool:
@@ -64,10 +68,32 @@ class Rules:
     )
 
     def model(self, name: str) -> Model | None:
+        """The model of this name, switched on or off."""
         return next((model for model in self.models if model.name == name), None)
 
+    @property
+    def offered(self) -> tuple[Model, ...]:
+        """The models that may be asked for."""
+        return tuple(model for model in self.models if model.enabled)
 
-RULES = Rules(
+    def with_last_frame(self) -> list[str]:
+        """Who can end on a picture, in the words of the wire: a model, or a model and its mode."""
+        return self._able(lambda mode: mode.last_frame)
+
+    def with_sound(self) -> list[str]:
+        """Who makes sound, in the same words."""
+        return self._able(lambda mode: mode.per_second_sound is not None)
+
+    def _able(self, can: Callable[[Mode], bool]) -> list[str]:
+        return [
+            model.name if all(map(can, model.modes)) else f"{model.name} ({mode.name})"
+            for model in self.offered
+            for mode in model.modes
+            if can(mode)
+        ]
+
+
+BUILT_IN = Rules(
     version="2026-11",
     models=(
         Model("kling-v2-5-turbo-std", "Kling 2.5 Turbo Standard", (Mode("std", "720p", 3),)),
@@ -82,11 +108,6 @@ RULES = Rules(
         ),
     ),
 )
-
-
-def current() -> Rules:
-    """The rules in force now."""
-    return RULES
 
 
 @dataclass(frozen=True)
@@ -106,13 +127,12 @@ class Recipe:
 FIELDS = ("model", "prompt", "duration", "size", "images", "image", "metadata")
 
 
-def validate(request: Mapping[str, Any], rules: Rules | None = None) -> Recipe:
+def validate(request: Mapping[str, Any], rules: Rules) -> Recipe:
     """The recipe that a request of the gateway's wire stands for.
 
     Raises ``InvalidValue`` whose ``param`` names the field and whose message names the way out.
     Pictures are counted and typed here; their bytes are looked at by ``images``.
     """
-    rules = rules or current()
     for name in request:
         if name not in FIELDS:
             raise InvalidValue(
@@ -127,7 +147,7 @@ def validate(request: Mapping[str, Any], rules: Rules | None = None) -> Recipe:
     size = _size(request.get("size"), model)
     images = _images(request, metadata, rules)
     sound = _sound(metadata.pop("sound", None))
-    mode = _mode(metadata.pop("mode", None), model, last_frame=len(images) > 1, sound=sound)
+    mode = _mode(metadata.pop("mode", None), model, rules, last_frame=len(images) > 1, sound=sound)
     return Recipe(
         model=model.name,
         prompt=prompt,
@@ -140,10 +160,10 @@ def validate(request: Mapping[str, Any], rules: Rules | None = None) -> Recipe:
     )
 
 
-def credits_for(model: str, mode: str, *, seconds: int, sound: bool, rules: Rules | None = None) -> int:
-    """Price in whole credits. ``KeyError`` for a model or mode that the rules do not have."""
-    found = (rules or current()).model(model)
-    chosen = next((m for m in found.modes if m.name == mode), None) if found else None
+def credits_for(model: str, mode: str, *, seconds: int, sound: bool, rules: Rules) -> int:
+    """Price in whole credits. ``KeyError`` for a model or mode that the rules do not offer."""
+    found = rules.model(model)
+    chosen = next((m for m in found.modes if m.name == mode), None) if found and found.enabled else None
     if chosen is None:
         raise KeyError(f"{model}/{mode}")
     per_second = chosen.per_second_sound if sound else chosen.per_second
@@ -152,14 +172,13 @@ def credits_for(model: str, mode: str, *, seconds: int, sound: bool, rules: Rule
     return per_second * seconds
 
 
-def price(recipe: Recipe, rules: Rules | None = None) -> int:
+def price(recipe: Recipe, rules: Rules) -> int:
     """Price of a recipe in whole credits."""
     return credits_for(recipe.model, recipe.mode, seconds=recipe.seconds, sound=recipe.sound, rules=rules)
 
 
-def as_data(rules: Rules | None = None) -> dict[str, Any]:
-    """The rules as plain data, for the composer and for ``GET /v1/models``."""
-    rules = rules or current()
+def offer(rules: Rules) -> dict[str, Any]:
+    """What may be asked for, as plain data: for the composer and for ``GET /v1/models``."""
     return {
         "version": rules.version,
         "prompt_characters": rules.prompt_characters,
@@ -182,16 +201,19 @@ def as_data(rules: Rules | None = None) -> dict[str, Any]:
                     for mode in model.modes
                 ],
             }
-            for model in rules.models
+            for model in rules.offered
         ],
     }
 
 
 def _model(value: Any, rules: Rules) -> Model:
-    known = ", ".join(model.name for model in rules.models)
+    known = {"known": ", ".join(model.name for model in rules.offered)}
     model = rules.model(value) if isinstance(value, str) else None
     if model is None:
-        raise InvalidValue(_("Choose one of these models: %(known)s.") % {"known": known}, param="model")
+        raise InvalidValue(_("Choose one of these models: %(known)s.") % known, param="model")
+    if not model.enabled:
+        text = _("%(model)s is switched off here. Choose one of these models: %(known)s.")
+        raise InvalidValue(text % {"model": model.name, **known}, param="model")
     return model
 
 
@@ -324,7 +346,7 @@ def _sound(value: Any) -> bool:
     return value == "on"
 
 
-def _mode(name: Any, model: Model, *, last_frame: bool, sound: bool) -> Mode:
+def _mode(name: Any, model: Model, rules: Rules, *, last_frame: bool, sound: bool) -> Mode:
     """The mode that was named, else the cheapest that allows what was asked for."""
     if name is not None and name not in [mode.name for mode in model.modes]:
         raise InvalidValue(
@@ -337,7 +359,8 @@ def _mode(name: Any, model: Model, *, last_frame: bool, sound: bool) -> Mode:
         candidates = [mode for mode in candidates if mode.per_second_sound is not None]
         if not candidates:
             raise InvalidValue(
-                _("Sound needs kling-v2-6 in pro mode. Switch to it, or turn sound off."),
+                _("Sound needs %(able)s. Switch to it, or turn sound off.")
+                % {"able": _or(rules.with_sound())},
                 param="metadata.sound",
             )
     if last_frame:
@@ -348,15 +371,13 @@ def _mode(name: Any, model: Model, *, last_frame: bool, sound: bool) -> Mode:
         candidates = [mode for mode in candidates if mode.last_frame]
         if not candidates:
             raise InvalidValue(
-                _(
-                    "A last frame needs pro: take kling-v2-5-turbo-pro, or kling-v2-6 in pro mode, "
-                    "or send one picture only."
-                ),
+                _("A last frame needs %(able)s. Switch to it, or send one picture only.")
+                % {"able": _or(rules.with_last_frame())},
                 param="images",
             )
     return candidates[0]
 
 
-def _or(values: Any) -> str:
-    *most, last = [str(value) for value in values]
+def _or(values: Iterable[object]) -> str:
+    *most, last = [str(value) for value in values] or [_("nothing that is offered here")]
     return _("%(most)s or %(last)s") % {"most": ", ".join(most), "last": last} if most else last

@@ -90,9 +90,9 @@ class ComposerForm(forms.Form):
         self.add_error(name if name in self.fields else None, str(refusal))
 
 
-def options() -> dict[str, Any]:
+def options(rules: catalogue.Rules) -> dict[str, Any]:
     """The choices of the composer, from the catalogue: all lengths, ratios and qualities that any model has."""
-    models = catalogue.as_data()["models"]
+    models = catalogue.offer(rules)["models"]
     modes = {mode["name"]: mode["resolution"] for model in models for mode in model["modes"]}
     sizes = dict.fromkeys(size for model in models for size in model["sizes"])
     return {

@@ -158,7 +158,7 @@ def _wants_json(request: HttpRequest) -> bool:
 
 def _prefilled(request: HttpRequest) -> dict[str, Any]:
     """From an idea (``?prompt=…``) or from an earlier one (``?from=ID``); else the first model."""
-    first = catalogue.current().models[0]
+    first = services.current_rules().offered[0]
     plain: dict[str, Any] = {"model": first.name, "seconds": first.seconds[0], "size": first.sizes[0]}
     if source := _uuid(request.GET.get("from", "")):
         old = _find(request, source)
@@ -178,16 +178,17 @@ def _prefilled(request: HttpRequest) -> dict[str, Any]:
 def _composer(
     request: HttpRequest, form: ComposerForm, *, status: int = 200, files_lost: bool = False
 ) -> HttpResponse:
+    rules = services.current_rules()
     balances = quotas.balances(_user(request))
     left = min((balance.wallet.available for balance in balances), default=None)
     context = {
         "form": form,
-        "options": options(),
+        "options": options(rules),
         "moves": MOVES,
         "frames": [_frame_context(form, position) for position in range(len(FRAMES))],
         "files_lost": files_lost,
         "left": left,
-        "composer": {"rules": catalogue.as_data(), "left": left, "texts": texts()},
+        "composer": {"rules": catalogue.offer(rules), "left": left, "texts": texts()},
     }
     return render(request, "generations/composer.html", context, status=status)
 
@@ -238,7 +239,11 @@ def _price_today(generation: Generation) -> int | None:
     """What the same recipe costs now; None where the catalogue no longer has it."""
     try:
         return catalogue.credits_for(
-            generation.model, generation.mode, seconds=generation.seconds, sound=generation.sound
+            generation.model,
+            generation.mode,
+            seconds=generation.seconds,
+            sound=generation.sound,
+            rules=services.current_rules(),
         )
     except KeyError:
         return None

@@ -21,6 +21,7 @@ from accounts import services as accounts
 from accounts import triggers
 from accounts.models import User
 from generations.models import Generation, Status
+from generations.services import forget_rules
 
 if TYPE_CHECKING:
     from generations.omnimaas.sandbox import SandboxServer
@@ -38,6 +39,12 @@ def _media(settings: Any, tmp_path: Path) -> None:
     """Each test's files lie in a folder of its own."""
     settings.VAR_DIR = tmp_path
     settings.MEDIA_ROOT = tmp_path / "media"
+
+
+@pytest.fixture(autouse=True)
+def _rules_are_read_anew() -> None:
+    """What a process remembers of the catalogue is of the test before."""
+    forget_rules()
 
 
 @pytest.fixture(autouse=True)

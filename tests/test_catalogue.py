@@ -11,7 +11,7 @@ URL = "https://example.com/a.jpg"
 
 
 def ask(**fields):
-    return catalogue.validate({"model": "kling-v2-6", "prompt": "一只小猫", **fields})
+    return catalogue.validate({"model": "kling-v2-6", "prompt": "一只小猫", **fields}, catalogue.BUILT_IN)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,9 @@ def ask(**fields):
     ],
 )
 def test_prices_follow_the_effective_values(model, metadata, seconds, credits):
-    assert catalogue.price(ask(model=model, metadata=metadata, duration=seconds)) == credits
+    assert (
+        catalogue.price(ask(model=model, metadata=metadata, duration=seconds), catalogue.BUILT_IN) == credits
+    )
 
 
 def test_defaults_are_the_documents():
@@ -133,7 +135,12 @@ def test_a_last_frame_without_pro_says_what_to_take():
 
 
 def test_every_model_of_the_rules_has_a_price_for_each_length_and_mode():
-    for model in catalogue.current().models:
+    for model in catalogue.BUILT_IN.models:
         for mode in model.modes:
             for seconds in model.seconds:
-                assert catalogue.credits_for(model.name, mode.name, seconds=seconds, sound=False) > 0
+                assert (
+                    catalogue.credits_for(
+                        model.name, mode.name, seconds=seconds, sound=False, rules=catalogue.BUILT_IN
+                    )
+                    > 0
+                )

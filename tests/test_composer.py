@@ -75,7 +75,7 @@ def test_two_pictures_become_first_and_last_frame(alice: User) -> None:
         (
             {"first_url": "https://example.com/a.jpg", "last_url": "https://example.com/b.jpg"},
             "images",
-            "needs pro",
+            "needs kling-v2-5-turbo-pro or kling-v2-6 (pro)",
         ),
     ],
 )

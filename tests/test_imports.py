@@ -37,9 +37,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys")),
         "accounts.services.*",
     ),
-    "generations.models": (*BASE, "generations.models_webhooks"),
+    "generations.models": (*BASE, "generations.models_webhooks", "generations.models_catalogue"),
+    "generations.models_catalogue": (),
     "generations.models_webhooks": (),
     "generations.catalogue": BASE,
+    "generations.rulebook": (*BASE, "generations.catalogue"),
     "generations.pacing": BASE,
     "generations.omnimaas": (*BASE, "generations.omnimaas.*"),
     "generations.omnimaas.*": (*BASE, "generations.omnimaas", "generations.omnimaas.*"),
@@ -65,7 +67,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"accounts.{name}" for name in ("ledger", "quotas", "services")),
         *(
             f"generations.{name}"
-            for name in ("lifecycle", "catalogue", "pacing", "dispatch", "images", "outbox")
+            for name in ("lifecycle", "catalogue", "rulebook", "pacing", "dispatch", "images", "outbox")
         ),
         "generations.services.*",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from generations import catalogue
+from generations import catalogue, services
 from generations.api.pages import as_list
 from generations.models import Generation
 from generations.public import as_video
@@ -17,7 +17,7 @@ def as_page(page: list[Generation], *, has_more: bool) -> dict[str, Any]:
 
 def as_models() -> dict[str, Any]:
     """The catalogue's rules and prices, in the shape of an OpenAI list of models."""
-    rules = catalogue.as_data()
+    rules = catalogue.offer(services.current_rules())
     data = [
         {"id": model["name"], "object": "model", "created": 0, "owned_by": "kling"}
         | {name: model[name] for name in ("label", "seconds", "sizes", "modes")}

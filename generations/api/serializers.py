@@ -5,17 +5,16 @@ Tests hold real answers against these, and the declared options against the cata
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from generations import catalogue
+from generations import services
 from generations.models import Status
 from generations.public import FAILED, PROCESSING, SUCCEEDED
-
-RULES = catalogue.current()
 
 OPTIONS = {
     "negative_prompt": {"type": "string", "description": _("What should not be seen.")},
@@ -44,26 +43,27 @@ OPTIONS = {
 }
 
 
-@extend_schema_field(
-    {
-        "oneOf": [
-            {"type": "object", "properties": OPTIONS, "additionalProperties": False},
-            {"type": "string", "description": _("The same object as JSON text: the gateway's own form.")},
-        ],
-        "description": _("More options. Any other key is refused, because an unknown one could cost money."),
-    }
-)
 class MetadataField(serializers.JSONField):
     """An object, or a string that holds one."""
 
 
+def _metadata_schema(keys: Iterable[str]) -> dict[str, Any]:
+    allowed = {key: OPTIONS.get(key, {"description": _("Passed on.")}) for key in keys}
+    return {
+        "oneOf": [
+            {"type": "object", "properties": allowed, "additionalProperties": False},
+            {"type": "string", "description": _("The same object as JSON text: the gateway's own form.")},
+        ],
+        "description": _("More options. Any other key is refused, because an unknown one could cost money."),
+    }
+
+
 class GenerationSerializer(serializers.Serializer[Any]):
-    model = serializers.ChoiceField(
-        [model.name for model in RULES.models], help_text=_("See GET /v1/models for what each can do.")
-    )
+    """Its options are those of the rules in force: see ``get_fields``."""
+
+    model = serializers.ChoiceField((), help_text=_("See GET /v1/models for what each can do."))
     prompt = serializers.CharField(
-        max_length=RULES.prompt_characters,
-        help_text=_("What is to be seen: subject, movement, scene, camera, light."),
+        help_text=_("What is to be seen: subject, movement, scene, camera, light.")
     )
     duration = serializers.IntegerField(
         required=False, default=5, help_text=_("Seconds: 5 or 10, as a number or in quotes.")
@@ -78,7 +78,6 @@ class GenerationSerializer(serializers.Serializer[Any]):
     images = serializers.ListField(
         child=serializers.CharField(),
         required=False,
-        max_length=RULES.images,
         help_text=_(
             "The first frame and, where the model takes one, the last. Each is an http(s) address, base64 or a "
             "data URI of a JPEG, PNG or WEBP: up to 10 MB, at least 300 pixels a side, at most 2.5 times as long "
@@ -87,6 +86,22 @@ class GenerationSerializer(serializers.Serializer[Any]):
     )
     image = serializers.CharField(required=False, help_text=_("Another name for images[0]."))
     metadata = MetadataField(required=False)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        rules = services.current_rules()
+        fields["model"].choices = [model.name for model in rules.offered]  # type: ignore[attr-defined]
+        fields["prompt"] = serializers.CharField(
+            max_length=rules.prompt_characters, help_text=fields["prompt"].help_text
+        )
+        fields["images"] = serializers.ListField(
+            child=serializers.CharField(),
+            required=False,
+            max_length=rules.images,
+            help_text=fields["images"].help_text,
+        )
+        extend_schema_field(_metadata_schema(rules.metadata_keys))(fields["metadata"])  # type: ignore[type-var]
+        return fields
 
 
 class FailureSerializer(serializers.Serializer[Any]):

@@ -20,6 +20,7 @@ from accounts import ledger, quotas
 from accounts.models import ApiKey, User
 from generations import catalogue, images, lifecycle
 from generations.models import TERMINAL, Event, Generation, InputImage, Status
+from generations.services.catalogues import current_rules, rules_of
 from generations.services.wakeups import wake_dispatch
 from kling_platform.errors import NotFound, Suspended, WrongState
 
@@ -48,7 +49,8 @@ def create(
     """
     if not user.is_active:
         raise Suspended(_("This account is suspended. Ask an admin."))
-    recipe = catalogue.validate(request)
+    rules = current_rules()
+    recipe = catalogue.validate(request, rules)
     frames = [_frame(image, field) for image, field in zip(recipe.images, _fields(request), strict=False)]
     generation = Generation(
         user=user,
@@ -61,8 +63,8 @@ def create(
         mode=recipe.mode,
         sound=recipe.sound,
         metadata=recipe.metadata,
-        price=catalogue.price(recipe),
-        price_version=catalogue.current().version,
+        price=catalogue.price(recipe, rules),
+        price_version=rules.version,
         next_check_at=timezone.now(),
         give_up_at=timezone.now() + UNSENT_LIMIT,
     )
@@ -135,7 +137,7 @@ def _rows(generation: Generation, frames: list[Frame], names: list[str]) -> list
 
 def names_mode(generation: Generation) -> bool:
     """Whether the mode has to be said: a model with one mode has it in its name."""
-    model = catalogue.current().model(generation.model)
+    model = rules_of(generation.price_version).model(generation.model)
     return model is not None and len(model.modes) > 1
 
 

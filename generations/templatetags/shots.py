@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from generations import catalogue
+from generations import services
 from generations.models import Event, Generation, Status, Video
 
 register = template.Library()
@@ -74,14 +74,14 @@ def ago(moment: datetime) -> str:
 @register.filter
 def label(name: str) -> str:
     """A model's name for people; its wire name where the catalogue no longer has it."""
-    model = catalogue.current().model(name)
+    model = services.current_rules().model(name)
     return model.label if model else name
 
 
 @register.filter
 def resolution(generation: Generation) -> str:
     """“720p”, from the model and mode; the mode's own word where the catalogue no longer has it."""
-    model = catalogue.current().model(generation.model)
+    model = services.rules_of(generation.price_version).model(generation.model)
     found = [mode.resolution for mode in model.modes if mode.name == generation.mode] if model else []
     return found[0] if found else generation.mode
 

@@ -210,7 +210,7 @@ def test_an_error_stands_at_its_field_and_keeps_everything(
     answers: list[int] = []
     page.on("response", lambda answer: answers.append(answer.status) if answer.url.endswith("/new") else None)
     page.get_by_role("button", name="Create").click()
-    expect(page.locator("#err_images")).to_contain_text("A last frame needs pro")
+    expect(page.locator("#err_images")).to_contain_text("A last frame needs kling-v2-5-turbo-pro")
     assert answers == [200], "a refusal of a form is an answer, not an error of the page"
     expect(page.get_by_label("Prompt")).to_have_value("A lamp.")
     expect(page.locator('[data-frame="last"] [data-preview]')).to_be_visible()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from generations import catalogue, images
+from generations import images, services
 from generations.omnimaas import client, reader, transport
 
 ASKED_EVERY = 5.0
@@ -91,7 +91,7 @@ class Command(BaseCommand):
         self._advise(order)
 
     def _order(self, picture: Path | None) -> client.Order:
-        model = catalogue.current().models[0]
+        model = services.current_rules().offered[0]
         pictures: tuple[client.Picture, ...] = ()
         if picture is not None:
             ready = images.prepare(picture.read_bytes())

@@ -23,7 +23,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts import keys, services
 from accounts.models import User
-from generations.catalogue import current
+from generations.services import current_rules
 from kling_platform.health import is_migrated
 from kling_platform.local import State, alone, foreground, free_port, port_trouble, secret_key
 from kling_platform.supervisor import Child, StopSignal, stop
@@ -210,7 +210,7 @@ class Command(BaseCommand):
 
     def _welcome(self, state: State, api_key: str, *, sandbox: bool) -> None:
         body = json.dumps(
-            {"model": current().models[0].name, "prompt": "A red kite over the sea", "duration": 5}
+            {"model": current_rules().offered[0].name, "prompt": "A red kite over the sea", "duration": 5}
         )
         url = settings.PUBLIC_URL
         gateway = (
