@@ -27,6 +27,8 @@ SHOWN_AT = {
 class ComposerForm(forms.Form):
     """Everything is optional here, so that the one judge of a request is the catalogue."""
 
+    # Of one showing of the form: sent twice, it makes one.
+    nonce = forms.UUIDField(required=False)
     prompt = forms.CharField(required=False, strip=False)
     negative_prompt = forms.CharField(required=False)
     model = forms.CharField(required=False)
@@ -144,9 +146,6 @@ def texts() -> dict[str, str]:
             "unreadable": _("Your browser cannot read this picture. Save it again as JPEG or PNG."),
             "firstMissing": _("A last frame needs a first one. Add it, or move this picture there."),
             "empty": _("Describe the video in words: the prompt is empty."),
-            "broken": _(
-                "The connection broke before the answer came. Look in the library before you send it again: "
-                "it may be there already."
-            ),
+            "broken": _("The connection broke before the answer came. Send it again: it is made only once."),
         }.items()
     }

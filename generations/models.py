@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from generations.models_catalogue import CatalogueVersion as CatalogueVersion
+from generations.models_once import KeptAnswer as KeptAnswer
 from generations.models_webhooks import TEST_EVENT as TEST_EVENT
 from generations.models_webhooks import WebhookDelivery as WebhookDelivery
 from generations.models_webhooks import WebhookEndpoint as WebhookEndpoint
@@ -174,6 +175,8 @@ class Generation(models.Model):
     metadata = models.JSONField(_("metadata"), default=dict, blank=True)
     price = models.PositiveIntegerField(_("price"))
     price_version = models.CharField(max_length=20)
+    # Of the request as it came through the API, for clients that send it again without a key.
+    request_digest = models.CharField(max_length=64, blank=True, editable=False)
 
     # Where it is.
     status = models.CharField(_("state"), max_length=10, choices=Status, default=Status.QUEUED)

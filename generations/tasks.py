@@ -248,7 +248,8 @@ def sweep() -> dict[str, int]:
 
 
 def tidy() -> int:
-    """Every hour: remove what killed downloads left behind."""
+    """Every hour: remove what killed downloads left behind, and answers that nobody asks for again."""
+    services.forget_answers()
     return archive.remove_abandoned()
 
 

@@ -129,17 +129,31 @@ def _create(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         try:
             kept = {name: _kept(request, form, name) for name in FRAMES}
-            generation = services.create(user=_user(request), request=form.to_request(kept))
+            to = _create_once(request, form, form.to_request(kept))
         except PlatformError as refusal:
             form.show(refusal)
             status = refusal.status
         else:
-            to = reverse("detail", args=[generation.pk])
             return JsonResponse({"to": to}, status=201) if _wants_json(request) else redirect(to)
     if _wants_json(request):
         # 200: the form was answered. Browsers report every other status on their console as a broken page.
         return JsonResponse({"errors": form.errors})
     return _composer(request, form, status=status, files_lost=bool(request.FILES))
+
+
+def _create_once(request: HttpRequest, form: ComposerForm, asked: dict[str, Any]) -> str:
+    """The page of the generation that this form makes; a form that is sent twice makes one."""
+    user = _user(request)
+    if not form.cleaned_data["nonce"]:
+        return _page_of(services.create(user=user, request=asked))["to"]
+    digest = services.digest_of(asked)
+    once = services.Once(user, digest, _page_of, key=f"form {form.cleaned_data['nonce']} {digest}")
+    answered = services.make_once(once, lambda: services.create(user=user, request=asked, once=once))
+    return str(answered.answer["to"])
+
+
+def _page_of(generation: Generation) -> dict[str, str]:
+    return {"to": reverse("detail", args=[generation.pk])}
 
 
 def _kept(request: HttpRequest, form: ComposerForm, name: str) -> bytes | None:
@@ -159,7 +173,12 @@ def _wants_json(request: HttpRequest) -> bool:
 def _prefilled(request: HttpRequest) -> dict[str, Any]:
     """From an idea (``?prompt=…``) or from an earlier one (``?from=ID``); else the first model."""
     first = services.current_rules().offered[0]
-    plain: dict[str, Any] = {"model": first.name, "seconds": first.seconds[0], "size": first.sizes[0]}
+    plain: dict[str, Any] = {
+        "model": first.name,
+        "seconds": first.seconds[0],
+        "size": first.sizes[0],
+        "nonce": uuid.uuid4(),
+    }
     if source := _uuid(request.GET.get("from", "")):
         old = _find(request, source)
         plain |= {

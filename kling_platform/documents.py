@@ -45,6 +45,7 @@ REFUSALS = {
     409: ("wrong_state", _("Not possible in the state that it is in.")),
     413: ("body_too_large", _("The body is larger than 32 MB.")),
     415: ("unsupported_media_type", _("The body is not application/json.")),
+    422: ("idempotency_key_reused", _("The Idempotency-Key belongs to another body.")),
     503: ("unavailable", _("The database is away for a moment.")),
 }
 ALWAYS = (401, 403, 503)

@@ -84,6 +84,26 @@ _REQUESTS = [
     ),
 ]
 
+# Of every call that makes something.
+ONCE = [
+    OpenApiParameter(
+        "Idempotency-Key",
+        str,
+        OpenApiParameter.HEADER,
+        description=_(
+            "A name of yours for this call, a UUID say. Send it again with the same body, and you get the first "
+            "answer; nothing is made twice. Kept for three days; a refusal is not kept."
+        ),
+    ),
+    OpenApiParameter(
+        "Idempotent-Replayed",
+        str,
+        OpenApiParameter.HEADER,
+        response=[200],
+        description=_("true: this is the answer of before, and nothing was made now."),
+    ),
+]
+
 generations = extend_schema_view(
     post=extend_schema(
         operation_id="create_generation",
@@ -94,7 +114,8 @@ generations = extend_schema_view(
             "The id stands in the answer twice, for clients that look for id or for task_id."
         ),
         request=GenerationSerializer,
-        responses=answers(CreatedSerializer, 400, 402, 413, 415),
+        responses=answers(CreatedSerializer, 400, 402, 413, 415, 422),
+        parameters=ONCE,
         examples=[
             *_REQUESTS,
             OpenApiExample("created", value=_CREATED, response_only=True, status_codes=["200"]),

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts.models import ApiKey, User
 from generations import links, public, services
 from generations.api import answers, documents
+from generations.api.creating import once_from, respond
 from generations.api.pages import limit_from
 from generations.models import OPEN, Generation, GenerationQuerySet, Status
 from kling_platform import ranges
@@ -46,10 +47,16 @@ def _nothing_here(param: str | None = None) -> NotFound:
 @documents.generations
 class Generations(ApiView):
     def post(self, request: Request) -> Response:
-        generation = services.create(
-            user=_user(request), api_key=cast(ApiKey, request.auth), request=_body(request)
+        user, body = _user(request), _body(request)
+        once = once_from(request, body, public.as_created)
+        return respond(
+            services.make_once(
+                once,
+                lambda: services.create(
+                    user=user, api_key=cast(ApiKey, request.auth), request=body, once=once
+                ),
+            )
         )
-        return Response(public.as_created(generation))
 
     def get(self, request: Request) -> Response:
         query = request.query_params

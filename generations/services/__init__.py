@@ -24,6 +24,7 @@ from generations.services.deliveries import (
 )
 from generations.services.doubts import attach_id, confirm_wish, pending_wish, release, write_off
 from generations.services.forecasts import Forecast, forecast, forecast_new
+from generations.services.once import Answered, KeyReused, Once, digest_of, forget_answers, make_once
 from generations.services.outcomes import (
     claim_store,
     record_account_fault,
@@ -60,8 +61,11 @@ from generations.services.webhooks import (
 )
 
 __all__ = [
+    "Answered",
     "DeliveryDue",
     "Forecast",
+    "KeyReused",
+    "Once",
     "PollDue",
     "attach_id",
     "cancel",
@@ -74,13 +78,16 @@ __all__ = [
     "create",
     "current_rules",
     "delete",
+    "digest_of",
     "due_polls",
     "fence",
     "forecast",
     "forecast_new",
+    "forget_answers",
     "forget_deliveries",
     "forget_rules",
     "has_deliveries",
+    "make_once",
     "names_mode",
     "pause_webhook",
     "pending_wish",

@@ -21,6 +21,7 @@ from accounts.models import ApiKey, User
 from generations import catalogue, images, lifecycle
 from generations.models import TERMINAL, Event, Generation, InputImage, Status
 from generations.services.catalogues import current_rules, rules_of
+from generations.services.once import Once, take
 from generations.services.wakeups import wake_dispatch
 from kling_platform.errors import NotFound, Suspended, WrongState
 
@@ -42,10 +43,12 @@ def create(
     request: Mapping[str, Any],
     api_key: ApiKey | None = None,
     retry_of: Generation | None = None,
+    once: Once | None = None,
 ) -> Generation:
     """Queue one generation and hold its price, or raise a ``PlatformError`` and change nothing.
 
-    ``request`` has the fields of the gateway's wire (see ``catalogue.validate``).
+    ``request`` has the fields of the gateway's wire (see ``catalogue.validate``). ``once`` belongs to a call
+    that may come twice, and comes through ``make_once``.
     """
     if not user.is_active:
         raise Suspended(_("This account is suspended. Ask an admin."))
@@ -65,18 +68,20 @@ def create(
         metadata=recipe.metadata,
         price=catalogue.price(recipe, rules),
         price_version=rules.version,
+        request_digest=once.digest if once else "",
         next_check_at=timezone.now(),
         give_up_at=timezone.now() + UNSENT_LIMIT,
     )
     with _kept_files(generation.pk, frames) as names:
-        _create_paid(generation, frames, names)
+        _create_paid(generation, frames, names, once)
     return generation
 
 
-def _create_paid(generation: Generation, frames: list[Frame], names: list[str]) -> None:
+def _create_paid(generation: Generation, frames: list[Frame], names: list[str], once: Once | None) -> None:
     wallets = {}
     try:
         with transaction.atomic():
+            take(once, generation)
             wallets = quotas.paying_wallets(
                 user=generation.user, team=generation.team, api_key=generation.api_key
             )

@@ -158,8 +158,14 @@ form.addEventListener("click", (event) => {
   prompt.focus();
   count();
 });
-// A page that comes back from the browser's cache must not stay locked.
-window.addEventListener("pageshow", () => { sending = false; submit.removeAttribute("aria-busy"); });
+// A page that comes back from the browser's cache must not stay locked, and what it makes next is a new one.
+window.addEventListener("pageshow", (event) => {
+  sending = false;
+  submit.removeAttribute("aria-busy");
+  if (!event.persisted) return;
+  const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+  form.elements.nonce.value = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+});
 
 update();
 count();

@@ -43,6 +43,10 @@ FIGURES = {
         "50,000 rule steps over the ledger on PostgreSQL and on SQLite, every invariant after each",
         tuple(Part(on, number) for on in ("postgres", "sqlite") for number in range(10)),
     ),
+    "R11": Figure(
+        "200 idempotency keys × 25 parallel duplicates: 200 generations; 500 changed bodies: 500 × 422",
+        (Part("postgres"),),
+    ),
     "R12": Figure(
         "1,000 webhook events, half of the receivers failing, 20 kills: all delivered, every signature valid",
         (Part("postgres"),),
