@@ -23,7 +23,7 @@ from accounts.admin_base import ReadOnlyAdmin, ReadOnlyInline, Tool, actor, tell
 from accounts.admin_forms import ReasonForm
 from accounts.models import Transfer
 from generations import services
-from generations.models import AttachWish, Event, Generation, InputImage, Status, Upstream, Video
+from generations.models import Alarm, AttachWish, Event, Generation, InputImage, Status, Upstream, Video
 from kling_platform.errors import PlatformError
 
 
@@ -273,3 +273,17 @@ class UpstreamAdmin(ReadOnlyAdmin):
     """How it stands with upstream: the cap, the circuit, the last sign of life of the worker."""
 
     list_display = ("host", "circuit", "circuit_reason", "cap", "doubts", "connect_failures", "last_beat_at")
+
+
+@admin.register(Alarm)
+class AlarmAdmin(ReadOnlyAdmin):
+    """What rang, and whether admins were told; kept for 90 days."""
+
+    list_display = ("last_at", "label", "text", "times", "first_at", "told_at")
+    list_filter = ("kind", "last_at")
+    ordering = ("-last_at",)
+    fields = ("label", "text", "times", "first_at", "last_at", "told_at")
+
+    @admin.display(description=gettext_lazy("kind"), ordering="kind")
+    def label(self, alarm: Alarm) -> str:
+        return alarm.get_kind_label()

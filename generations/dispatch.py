@@ -18,7 +18,8 @@ from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from generations import epoch, lifecycle
-from generations.models import TERMINAL, Generation, Status, Upstream
+from generations.models import TERMINAL, Alarm, Generation, Status, Upstream
+from kling_platform import alarms
 from kling_platform.failpoints import reach
 
 log = logging.getLogger(__name__)
@@ -274,7 +275,10 @@ def _open(upstream: Upstream, now: datetime, wait: tuple[int, int], reason: str)
         open_seconds=seconds,
         open_most=longest,
     )
-    return upstream.circuit == Upstream.Circuit.CLOSED
+    opened = upstream.circuit == Upstream.Circuit.CLOSED
+    if opened:  # one that was tried and failed again is the same trouble
+        alarms.ring(Alarm.Kind.CIRCUIT, reason or "upstream gave no reason")
+    return opened
 
 
 @transaction.atomic

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from generations.models_alarms import Alarm as Alarm
 from generations.models_catalogue import CatalogueVersion as CatalogueVersion
 from generations.models_once import KeptAnswer as KeptAnswer
 from generations.models_webhooks import TEST_EVENT as TEST_EVENT

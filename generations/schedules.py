@@ -10,6 +10,7 @@ SCHEDULES = {
     "poll": ("generations.tasks.poll", 1),
     "sweep": ("generations.tasks.sweep", 1),
     "deliver": ("generations.deliveries.deliver", 1),
+    "alarms": ("generations.upkeep.tell_admins", 5),
     "tidy": ("generations.tasks.tidy", 60),
     "forget": ("generations.deliveries.forget", 60),
 }

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from generations import archive, lanes, polling, services
 from generations import dispatch as slots
-from generations.models import Generation, Upstream, Video
+from generations.models import Alarm, Generation, Upstream, Video
 from generations.omnimaas import client
 from generations.omnimaas.errors import (
     AccountFault,
@@ -27,6 +27,7 @@ from generations.omnimaas.errors import (
     Throttled,
     UpstreamError,
 )
+from kling_platform import alarms
 from kling_platform.failpoints import reach
 from kling_platform.supervisor import draining
 
@@ -60,7 +61,7 @@ def dispatch() -> int:
     if not upstream.key or not _own_epoch():
         return 0
     if not archive.has_room():
-        log.error("the disk is nearly full: nothing new is sent until there is room to keep it")
+        alarms.ring(Alarm.Kind.DISK, "nothing new is sent until there is room to keep it")
         return 0
     token = lanes.enter("dispatch")
     if token is None:
@@ -248,9 +249,9 @@ def sweep() -> dict[str, int]:
 
 
 def tidy() -> int:
-    """Every hour: remove what killed downloads left behind, and answers that nobody asks for again."""
+    """Every hour: remove what killed downloads left behind, and what nobody asks for again."""
     services.forget_answers()
-    return archive.remove_abandoned()
+    return archive.remove_abandoned() + alarms.forget()
 
 
 def beat() -> None:

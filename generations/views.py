@@ -242,16 +242,9 @@ def _detail(generation: Generation, user: User) -> dict[str, Any]:
         "lines": Transfer.objects.filter(
             generation_id=generation.pk, wallet__quota__user_id=generation.user_id
         ).order_by("pk"),
-        "may_change": _may_change(user, generation),
+        "may_change": services.may_change(user, generation),
         "again_price": _price_today(generation),
     }
-
-
-def _may_change(user: User, generation: Generation) -> bool:
-    """The owner, an admin, or a manager of the team that shares it."""
-    if generation.user_id == user.pk or user.role == User.Role.ADMIN:
-        return True
-    return user.role == User.Role.MANAGER and generation.visibility == Generation.Visibility.TEAM
 
 
 def _price_today(generation: Generation) -> int | None:
@@ -373,6 +366,6 @@ def undelete(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
 
 def _find_to_change(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
     generation = _find(request, generation_id)
-    if not _may_change(_user(request), generation):
+    if not services.may_change(_user(request), generation):
         raise PermissionDenied
     return generation

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from django_q.models import OrmQ
 
 from generations.models import OPEN, Generation, Upstream
+from kling_platform import alarms
 
 _migrated = False  # once nothing is pending, nothing will be as long as this code runs
 
@@ -131,5 +132,10 @@ def _numbers() -> list[Number]:
             "kling_upstream_circuit_open",
             "1 while nothing is submitted, because upstream failed.",
             {"": float(upstream.circuit != Upstream.Circuit.CLOSED)},
+        ),
+        Number(
+            "kling_alarms",
+            "Alarms of the last 24 hours, by kind.",
+            {f'{{kind="{kind}"}}': count for kind, count in alarms.counts().items()},
         ),
     ]

@@ -6,9 +6,10 @@ import pytest
 
 from accounts.models import AuditEntry, Wallet
 from generations import services
-from generations.models import Status
+from generations.models import Generation, Status
 from kling_platform.errors import Forbidden, InvalidValue, WrongState
 from tests.makers import ask, claim_one, submitted
+from tests.portal import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -76,3 +77,11 @@ def test_an_id_of_another_generation_is_refused(alice, boss):
     other = submitted(alice)
     with pytest.raises(InvalidValue, match="Another generation"):
         services.attach_id(in_doubt(alice), upstream_id=other.upstream_id, actor=boss, reason="x")
+
+
+def test_its_owner_is_told_whether_anybody_can_be_asked(alice):
+    without_id, with_id = in_doubt(alice), submitted(alice, "known-to-upstream")
+    Generation.objects.filter(pk=with_id.pk).update(status=Status.UNKNOWN)
+    told = {row: signed_in(alice).get(f"/g/{row.pk}").content.decode() for row in (without_id, with_id)}
+    assert "We keep asking" not in told[without_id] and "within 3 days" in told[without_id]
+    assert "We keep asking" in told[with_id]

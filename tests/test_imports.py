@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kling_platform.text": ("kling_platform.errors",),
     "kling_platform.egress": ("kling_platform.errors",),
     "kling_platform.api": BASE,
+    "kling_platform.alarms": (*BASE, "generations.models"),
     "accounts.models": BASE,
     "accounts.periods": (),
     "accounts.triggers": (),
@@ -37,13 +38,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys")),
         "accounts.services.*",
     ),
-    "generations.models": (
-        *BASE,
-        *(f"generations.models_{name}" for name in ("webhooks", "catalogue", "once")),
-    ),
-    "generations.models_catalogue": (),
-    "generations.models_webhooks": (),
-    "generations.models_once": (),
+    "generations.models": (*BASE, "generations.models_*"),
+    "generations.models_*": (),
     "generations.catalogue": BASE,
     "generations.rulebook": (*BASE, "generations.catalogue"),
     "generations.pacing": BASE,
@@ -53,7 +49,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "generations.outbox": (*BASE, *MODELS),
     "generations.lifecycle": (*BASE, *MODELS, "generations.outbox"),
     "generations.epoch": (),
-    "generations.dispatch": (*BASE, *MODELS, "generations.lifecycle", "generations.epoch"),
+    "generations.dispatch": (
+        *BASE,
+        *MODELS,
+        "generations.lifecycle",
+        "generations.epoch",
+        "kling_platform.alarms",
+    ),
     # Pictures are checked by their bytes, an address by its form alone: see the test below.
     "generations.images": (*BASE, "kling_platform.egress"),
     # An address is checked by its form alone: see the test below.
@@ -74,6 +76,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
             for name in ("lifecycle", "catalogue", "rulebook", "pacing", "dispatch", "images", "outbox")
         ),
         "generations.services.*",
+        "kling_platform.alarms",
     ),
     "generations.archive": (*BASE, *MODELS, "kling_platform.egress"),
     "generations.webhooks": (*BASE, *MODELS, "kling_platform.egress"),
@@ -83,13 +86,13 @@ NOT_FOR_DOORS = (
     "accounts.ledger",
     *(
         f"generations.{name}"
-        for name in ("lifecycle", "lanes", "tasks", "deliveries", "archive", "webhooks", "outbox")
+        for name in ("lifecycle", "lanes", "tasks", "deliveries", "upkeep", "archive", "webhooks", "outbox")
     ),
     "generations.omnimaas*",
     "kling_platform.egress",
 )
 DOORS = ("*views", "*.forms", "*.urls", "*.admin", "*.api*", "*.templatetags.*", "*.management.commands.*")
-TASKS = {"generations.tasks", "generations.deliveries"}
+TASKS = {"generations.tasks", "generations.deliveries", "generations.upkeep"}
 # Each stands for one command that exists to talk to upstream, or to be it.
 MAY_SPEAK = ("generations.management.commands.sandbox", "generations.management.commands.probe_upstream")
 # Who looks at an address without going there, and by which function.

@@ -45,7 +45,16 @@ from generations.services.polls import (
     record_reading,
     record_readings,
 )
-from generations.services.requests import cancel, create, delete, names_mode, recipe_request, retry, undelete
+from generations.services.requests import (
+    cancel,
+    create,
+    delete,
+    may_change,
+    names_mode,
+    recipe_request,
+    retry,
+    undelete,
+)
 from generations.services.sweep import sweep_due
 from generations.services.wakeups import wake_dispatch
 from generations.services.webhooks import (
@@ -88,6 +97,7 @@ __all__ = [
     "forget_rules",
     "has_deliveries",
     "make_once",
+    "may_change",
     "names_mode",
     "pause_webhook",
     "pending_wish",

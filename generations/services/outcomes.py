@@ -17,9 +17,10 @@ from accounts import ledger
 from accounts.models import User
 from generations import dispatch, lifecycle
 from generations.dispatch import DOUBT_WITHOUT_ID
-from generations.models import Generation, Status, Video
+from generations.models import Alarm, Generation, Status, Video
 from generations.services.paces import first_gap
 from generations.services.wakeups import wake_dispatch
+from kling_platform import alarms
 from kling_platform.failpoints import reach
 
 # Waits before a POST that was never sent, or was throttled, is tried again.
@@ -216,6 +217,7 @@ def record_store_failed(generation_id: uuid.UUID, *, message: str, gone: bool, f
         )
         if failed:
             ledger.refund(generation_id, reason=message)
+            alarms.ring(Alarm.Kind.LOST_VIDEO, f"generation {generation_id}: {message}")
             reach("refunded")
         return failed
     wait = STORE_BACKOFF_SECONDS[min(attempts - 1, len(STORE_BACKOFF_SECONDS) - 1)]

@@ -169,6 +169,14 @@ def retry(generation: Generation, *, user: User, api_key: ApiKey | None = None) 
     return create(user=user, request=recipe_request(generation), api_key=api_key, retry_of=generation)
 
 
+def may_change(user: User, generation: Generation) -> bool:
+    """Whether this person, who sees it, may also cancel or delete it: the owner, an admin, or a manager of
+    the team that shares it."""
+    if generation.user_id == user.pk or user.role == User.Role.ADMIN:
+        return True
+    return user.role == User.Role.MANAGER and generation.visibility == Generation.Visibility.TEAM
+
+
 @transaction.atomic
 def cancel(generation: Generation, *, actor: User) -> Generation:
     """Take back what was not sent yet and return its credits; ``WrongState`` once upstream may have it."""

@@ -90,7 +90,7 @@ def resolution(generation: Generation) -> str:
 def waiting(generation: Generation) -> str:
     """What is going on with an open generation, in one sentence."""
     if generation.status == Status.UNKNOWN:
-        return _("The gateway gave no clear answer. We keep asking; your credits are held, not spent.")
+        return _in_doubt(generation)
     if generation.is_delayed:
         return _("This takes longer than usual. Nothing is lost, and we keep watching.")
     return {
@@ -99,6 +99,16 @@ def waiting(generation: Generation) -> str:
         Status.RUNNING: _("Most are ready within one to three minutes."),
         Status.STORING: _("Made. Copying the file into our own storage."),
     }.get(Status(generation.status), "")
+
+
+def _in_doubt(generation: Generation) -> str:
+    if generation.upstream_id:
+        return _("The gateway gave no clear answer. We keep asking; your credits are held, not spent.")
+    # Without an id there is nobody to ask, and time decides: see ``dispatch.DOUBT_WITHOUT_ID``.
+    return _(
+        "We can't tell whether the gateway took it, so it is not sent again. An admin can settle that; "
+        "else your credits come back within 3 days."
+    )
 
 
 @register.filter
@@ -121,6 +131,7 @@ def sentence(event: Event) -> str:
         (Status.STORING, Status.SUCCEEDED): _("Stored and ready"),
         (Status.STORING, Status.FAILED): _("The finished file could not be fetched; refunded"),
         (Status.QUEUED, Status.CANCELED): _("Canceled before it was sent"),
+        (Status.QUEUED, Status.UNKNOWN): _("Set aside after a restore: it may have been sent before"),
         (Status.QUEUED, Status.FAILED): _("Waited for a day without being sent"),
     }
     return words.get(step, Status(event.to_status).label.capitalize())

@@ -9,6 +9,7 @@ orphans that keep working: they go with the group as well.
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django_q.tasks import async_task
 
+from generations.models import Alarm
 from generations.schedules import ensure_schedules
+from kling_platform import alarms
 from kling_platform.health import is_migrated, worker_age
 from kling_platform.supervisor import Child, StopSignal, stop
 
@@ -66,7 +69,7 @@ class Watch:
     def _end(self, now: float, reason: str) -> None:
         """Kill the whole group; the next ``look`` starts it anew, a little later if it lived only shortly."""
         self.restarts += 1
-        logger.error("the cluster is started anew: %s", reason)
+        ring(reason)
         lived = now - self.cluster.started
         self.cluster.kill()
         self._start_at = now + (0 if lived > FROZEN_AFTER else PAUSE)
@@ -91,6 +94,16 @@ def enqueue(task: str) -> None:
     except DatabaseError as error:
         connection.close()
         logger.warning("%s could not be queued: %s", task, error)
+
+
+def ring(reason: str) -> None:
+    """Tell operators that a cluster was started anew; without a database in the log alone."""
+    text = f"on {socket.gethostname()}: {reason}"
+    try:
+        alarms.ring(Alarm.Kind.WORKER, text)
+    except DatabaseError as error:
+        connection.close()
+        logger.error("the cluster is started anew, %s; no alarm could be noted: %s", text, error)
 
 
 class Command(BaseCommand):
