@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,3 +29,11 @@ def bounds(period: str, now: datetime, zone: str) -> tuple[datetime, datetime | 
         datetime.combine(first, time.min, tz).astimezone(UTC),
         datetime.combine(after, time.min, tz).astimezone(UTC),
     )
+
+
+def of_day(day: date, zone: str) -> tuple[datetime, datetime]:
+    """Start (included) and end (excluded) of a day of the zone."""
+    tz = ZoneInfo(zone)
+    days = (day, day + timedelta(days=1))
+    first, after = (datetime.combine(each, time.min, tz).astimezone(UTC) for each in days)
+    return first, after

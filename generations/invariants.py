@@ -5,15 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
-from django.db.models import Count, F, Value, Window
+from django.db.models import Count, F, Sum, Value, Window
 from django.db.models.functions import Coalesce, Lag
 
+from accounts import periods
 from accounts.invariants import Invariant, constraints_stand, rows_obey_checks, shown
 from accounts.models import Quota, Transfer, Wallet
 from generations.lifecycle import TRANSITIONS
-from generations.models import Event, Generation, InputImage, Status, Video
+from generations.models import DailyUsage, Event, Generation, InputImage, Status, UsageDay, Video
 
 # How often each of its reservations is (settled, released, refunded) in a state; several ways may be right.
 RESOLVED: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -186,6 +188,34 @@ def _file(name: str, size: int | None = None) -> str:
     return ""
 
 
+def days_add_up() -> list[str]:
+    """What is summed up of the days that are over is what their generations say, and what the journal charged."""
+    found = []
+    for day in UsageDay.objects.order_by("day").values_list("day", flat=True):
+        first, after = periods.of_day(day, settings.TIME_ZONE)
+        sums = DailyUsage.objects.filter(day_id=day).aggregate(
+            ended=Sum(F("succeeded") + F("failed") + F("canceled")), credits=Sum("credits")
+        )
+        told = (sums["ended"] or 0, sums["credits"] or 0)
+        charged = _rows(
+            "SELECT SUM(CASE WHEN t.kind = %s THEN t.amount ELSE -t.amount END) FROM {generation} g "
+            "JOIN {transfer} t ON t.generation_id = g.id AND t.kind IN (%s, %s) "
+            "JOIN {wallet} w ON w.id = t.wallet_id JOIN {quota} q ON q.id = w.quota_id "
+            "AND q.user_id = g.user_id WHERE g.finished_at >= %s AND g.finished_at < %s",
+            [
+                *map(str, (Transfer.Kind.SETTLE, Transfer.Kind.SETTLE, Transfer.Kind.REFUND)),
+                *(connection.ops.adapt_datetimefield_value(moment) for moment in (first, after)),
+            ],
+        )[0][0]
+        ended = Generation.objects.filter(finished_at__gte=first, finished_at__lt=after).count()
+        if told != (ended, charged or 0):
+            found.append(
+                f"{day:%Y-%m-%d}: {told[0]} ended and {told[1]} credits are summed up, "
+                f"{ended} ended and the journal charged {charged or 0}"
+            )
+    return shown(found)
+
+
 INVARIANTS = (
     Invariant("credits follow the state of each generation", credits_follow_the_state),
     Invariant("no credits are held for nothing", reservations_have_their_generation),
@@ -193,6 +223,7 @@ INVARIANTS = (
     Invariant("each history ends in the state", history_ends_in_the_state),
     Invariant("each history is a chain of transitions", history_is_a_chain),
     Invariant("open generations are due, and every CHECK is obeyed", lambda: rows_obey_checks("generations")),
+    Invariant("the sums of each day are those of its generations and of the journal", days_add_up),
     Invariant("no upstream id is used twice", upstream_ids_are_unique),
     Invariant("what succeeded has its video, whole, in storage", videos_are_where_they_should_be),
     Invariant("kept pictures are in storage", input_images_are_in_storage),

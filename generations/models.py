@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from generations.models_alarms import Alarm as Alarm
 from generations.models_catalogue import CatalogueVersion as CatalogueVersion
 from generations.models_once import KeptAnswer as KeptAnswer
+from generations.models_usage import DailyUsage as DailyUsage
+from generations.models_usage import UsageDay as UsageDay
 from generations.models_webhooks import TEST_EVENT as TEST_EVENT
 from generations.models_webhooks import WebhookDelivery as WebhookDelivery
 from generations.models_webhooks import WebhookEndpoint as WebhookEndpoint
@@ -265,6 +267,10 @@ class Generation(models.Model):
                 F("created_at").desc(),
                 condition=Q(made_seconds__isnull=False),
                 name="generations_made",
+            ),
+            # The days of usage that nobody has summed up yet.
+            models.Index(
+                fields=["finished_at"], condition=Q(finished_at__isnull=False), name="generations_finished"
             ),
             # The library's pages, mine and everybody's, by key.
             models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="generations_of_user"),

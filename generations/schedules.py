@@ -11,6 +11,7 @@ SCHEDULES = {
     "sweep": ("generations.tasks.sweep", 1),
     "deliver": ("generations.deliveries.deliver", 1),
     "alarms": ("generations.upkeep.tell_admins", 5),
+    "sum_up": ("generations.tasks.sum_up", 15),
     "tidy": ("generations.tasks.tidy", 60),
     "forget": ("generations.deliveries.forget", 60),
 }

@@ -248,6 +248,11 @@ def sweep() -> dict[str, int]:
     return services.sweep_due()
 
 
+def sum_up() -> int:
+    """Every quarter of an hour: sum up the days that are over."""
+    return services.sum_up_days()
+
+
 def tidy() -> int:
     """Every hour: remove what killed downloads left behind, and what nobody asks for again."""
     services.forget_answers()

@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "generations.services*": (
         *BASE,
         *MODELS,
-        *(f"accounts.{name}" for name in ("ledger", "quotas", "services")),
+        *(f"accounts.{name}" for name in ("ledger", "periods", "quotas", "services")),
         *(
             f"generations.{name}"
             for name in ("lifecycle", "catalogue", "rulebook", "pacing", "dispatch", "images", "outbox")

@@ -19,7 +19,7 @@ from accounts.invariants import INVARIANTS as OF_ACCOUNTS
 from accounts.models import Quota, Transfer, User, Wallet
 from generations import services
 from generations.invariants import INVARIANTS as OF_GENERATIONS
-from generations.models import Event, Generation, InputImage, Status, Video
+from generations.models import DailyUsage, Event, Generation, InputImage, Status, Video
 from tests.makers import ask, claim_one, storing, submitted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
@@ -106,8 +106,11 @@ def test_an_empty_platform_is_ok() -> None:
 # --- what may not be, planted past every guard ------------------------------------------
 
 NAMES = {invariant.breaches.__name__: invariant.name for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS)}
-CHECKS_A, CHECKS_G = OF_ACCOUNTS[6].name, OF_GENERATIONS[5].name
-STAND_A, STAND_G = OF_ACCOUNTS[7].name, OF_GENERATIONS[9].name
+CHECKS_A, CHECKS_G, STAND_A, STAND_G = (
+    next(invariant.name for invariant in invariants if words in invariant.name)
+    for words in ("every CHECK", "the constraints of")
+    for invariants in (OF_ACCOUNTS, OF_GENERATIONS)
+)
 
 
 def succeeded() -> Generation:
@@ -256,6 +259,11 @@ def show_a_video_too_early() -> None:
     )
 
 
+def miscount_a_day() -> None:
+    services.sum_up(timezone.localdate())
+    DailyUsage.objects.filter(succeeded=1).update(credits=1)
+
+
 def lose_a_picture() -> None:
     default_storage.delete(InputImage.objects.get().file.name)
 
@@ -304,6 +312,7 @@ BREACHES = [
     (cut_a_video, NAMES["videos_are_where_they_should_be"]),
     (lose_a_video, NAMES["videos_are_where_they_should_be"]),
     (lose_a_poster, NAMES["videos_are_where_they_should_be"]),
+    (miscount_a_day, NAMES["days_add_up"]),
     (lose_a_picture, NAMES["input_images_are_in_storage"]),
 ]
 # SQLite can lose a UNIQUE of a column only with the whole table.

@@ -56,6 +56,15 @@ from generations.services.requests import (
     undelete,
 )
 from generations.services.sweep import sweep_due
+from generations.services.usage import (
+    DAYS_A_RUN,
+    UsageScope,
+    UsageSums,
+    sum_up,
+    sum_up_days,
+    total_usage,
+    usage_by,
+)
 from generations.services.wakeups import wake_dispatch
 from generations.services.webhooks import (
     change_webhook,
@@ -70,12 +79,15 @@ from generations.services.webhooks import (
 )
 
 __all__ = [
+    "DAYS_A_RUN",
     "Answered",
     "DeliveryDue",
     "Forecast",
     "KeyReused",
     "Once",
     "PollDue",
+    "UsageScope",
+    "UsageSums",
     "attach_id",
     "cancel",
     "catalogue_history",
@@ -127,8 +139,12 @@ __all__ = [
     "rules_in_force",
     "rules_of",
     "send_test",
+    "sum_up",
+    "sum_up_days",
     "sweep_due",
+    "total_usage",
     "undelete",
+    "usage_by",
     "wake_deliver",
     "wake_dispatch",
     "withdraw_rules",
