@@ -86,9 +86,10 @@ def note_use(key: ApiKey, text: str) -> None:
 def why_ended(text: str) -> str:
     """A sentence for whoever still sends a secret that was good once; empty for all else."""
     key = ApiKey.objects.filter(lookup=_lookup(text)).first() if well_formed(text) else None
-    digest = _digest(text) if key else b""
-    is_old = bool(key and key.old_digest) and hmac.compare_digest(bytes(key.old_digest), digest)
-    if key is None or not (is_old or hmac.compare_digest(bytes(key.digest), digest)):
+    if key is None:
+        return ""
+    is_old = hmac.compare_digest(bytes(key.old_digest or b""), _digest(text))
+    if not is_old and not hmac.compare_digest(bytes(key.digest), _digest(text)):
         return ""
     if key.revoked_at:
         return _("This API key was revoked. Make another one on your account page.")

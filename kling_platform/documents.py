@@ -29,7 +29,9 @@ INTRODUCTION = _(
     "returned when it fails.\n\n"
     '**Errors** have one shape: `{"error": {"message", "type", "code", "param"}}`. `message` is for '
     "people, in the language of your `Accept-Language`; decide by `code`; `param` names the field at fault. "
-    "A refused request made nothing and cost nothing.\n\n"
+    "A refused request made nothing and cost nothing."
+)
+HOW_OFTEN = _(
     "**How often.** Creating calls are counted exactly for each key, all others for each web process; the headers "
     "`RateLimit-Policy` and `RateLimit` (for clients of OpenAI `x-ratelimit-…`) say what is left. Calls come back "
     "evenly, not all at once. Over the limit: 429 with `Retry-After`. A key may have limits of its own, set on your "
@@ -79,7 +81,7 @@ RATES = {
     "x-ratelimit-reset-requests": ("string", _("Until all are back: 1s")),
 }
 # Sent by any operation.
-HEADERS = {
+HEADERS: dict[str, dict[str, tuple[str, Any]]] = {
     "200": RATES,
     "401": {"WWW-Authenticate": ("string", "Bearer")},
     "429": WAIT | RATES,
@@ -131,7 +133,7 @@ def _refusal(status: int) -> OpenApiResponse:
 
 def introduce(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Put what belongs to no single operation into the schema; called by drf-spectacular at its end."""
-    result["info"]["description"] = str(INTRODUCTION)
+    result["info"]["description"] = f"{INTRODUCTION}\n\n{HOW_OFTEN}"
     result["servers"] = [{"url": settings.PUBLIC_URL}]
     result["tags"] = [{"name": name, "description": str(text)} for name, text in TAGS.items()]
     for operations in result["paths"].values():
