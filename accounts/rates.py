@@ -111,7 +111,7 @@ class Memory:
     """The allowances of all other calls, in this process alone."""
 
     def __init__(self) -> None:
-        self._whole_at: dict[int, int] = {}
+        self._whole_at: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def take(self, key: ApiKey) -> Allowance | None:
@@ -121,13 +121,13 @@ class Memory:
         allowance = Allowance(CALLS, settings.API_CALLS_PER_MINUTE)
         now = time.monotonic_ns() // 1_000
         with self._lock:
-            ahead = max(0, self._whole_at.get(key.pk, 0) - now)
+            ahead = max(0, self._whole_at.get(key.lookup, 0) - now)
             if ahead > allowance.most_ahead:
                 raise RateLimited(allowance._replace(ahead=ahead))
             ahead += allowance.each
-            self._whole_at[key.pk] = now + ahead
+            self._whole_at[key.lookup] = now + ahead
             if len(self._whole_at) > MOST_REMEMBERED:
-                self._whole_at = {pk: at for pk, at in self._whole_at.items() if at > now}
+                self._whole_at = {lookup: at for lookup, at in self._whole_at.items() if at > now}
         return allowance._replace(ahead=ahead)
 
 

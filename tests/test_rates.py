@@ -105,9 +105,9 @@ def test_the_memory_of_calls_stays_small(settings: Any) -> None:
     settings.API_CALLS_PER_MINUTE = 1_000_000  # each is back after 60 microseconds
     memory = rates.Memory()
     for number in range(rates.MOST_REMEMBERED + 2):
-        memory.take(ApiKey(pk=number))
+        memory.take(ApiKey(lookup=str(number)))
     time.sleep(0.001)
-    memory.take(ApiKey(pk=-1))
+    memory.take(ApiKey(lookup="last"))
     assert len(memory._whole_at) <= rates.MOST_REMEMBERED
 
 
