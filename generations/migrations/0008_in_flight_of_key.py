@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0003_key_limits"),
-        ("generations", "0006_alarms"),
+        ("generations", "0007_usage"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
