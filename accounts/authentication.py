@@ -19,13 +19,14 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _space, text = get_authorization_header(request).decode("latin-1").partition(" ")
         if not scheme:
             return None
-        text = text.strip() if scheme.lower() == "bearer" else ""
-        key = keys.find(text)
+        key = keys.find(text.strip()) if scheme.lower() == "bearer" else None
         if key is None:
-            unknown = _("This API key is not known here. Make one on your account page.")
-            raise AuthenticationFailed(keys.why_ended(text) or unknown)
+            raise AuthenticationFailed(
+                _("This API key is not known here, or was revoked. Make one on your account page.")
+            )
         if not key.user.is_active:
             raise Suspended(_("This account is suspended. Ask an admin."))
+        keys.touch(key)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:

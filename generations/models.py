@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from generations.models_alarms import Alarm as Alarm
 from generations.models_catalogue import CatalogueVersion as CatalogueVersion
+from generations.models_groups import Tag as Tag
+from generations.models_groups import joined_tags
 from generations.models_once import KeptAnswer as KeptAnswer
 from generations.models_usage import DailyUsage as DailyUsage
 from generations.models_usage import UsageDay as UsageDay
@@ -43,7 +45,6 @@ class Status(models.TextChoices):
 
 
 OPEN = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING, Status.UNKNOWN)
-IN_FLIGHT = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING)
 TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 
 
@@ -123,13 +124,13 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
     def open(self) -> Self:
         return self.filter(status__in=OPEN)
 
-    def in_flight(self) -> Self:
-        """Those in the making. What is in doubt is not among them: it may stay so for days."""
-        return self.filter(status__in=IN_FLIGHT)
-
     def due(self, *statuses: str) -> Self:
         """Rows in one of these states whose time has come by the database's clock, oldest due first."""
         return self.filter(status__in=statuses, next_check_at__lte=Now()).order_by("next_check_at")
+
+    def with_tags(self) -> Self:
+        """Each with ``tag_names``, the names of its tags with commas between; no question more."""
+        return self.annotate(tag_names=joined_tags(Generation.tags.through))
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
@@ -172,6 +173,7 @@ class Generation(models.Model):
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="retries")
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    tags = models.ManyToManyField(Tag, related_name="generations", blank=True)
 
     # What was asked for: the recipe, frozen.
     model = models.CharField(_("model"), max_length=60)
@@ -280,12 +282,6 @@ class Generation(models.Model):
             # The library's pages, mine and everybody's, by key.
             models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="generations_of_user"),
             models.Index(F("created_at").desc(), F("id").desc(), name="generations_newest"),
-            # A key's own limit of videos in the making, counted by every create of it.
-            models.Index(
-                fields=["api_key"],
-                condition=Q(status__in=[s.value for s in IN_FLIGHT]),
-                name="generations_in_flight_of_key",
-            ),
         ]
 
     def __str__(self) -> str:

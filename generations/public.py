@@ -59,7 +59,14 @@ def as_video(generation: Generation) -> dict[str, Any]:
         video["url"] = content_url(generation.pk)
     if video["status"] == FAILED:
         video["error"] = _error(generation)
+    if tags := tags_of(generation):
+        video["tags"] = tags
     return video
+
+
+def tags_of(generation: Generation) -> list[str]:
+    """Its tags by name, of a row that came by ``with_tags``; none of any other."""
+    return sorted(filter(None, getattr(generation, "tag_names", "").split(",")))
 
 
 def _progress(generation: Generation) -> int:

@@ -48,9 +48,9 @@ def due(generation: Generation) -> services.PollDue:
     )
 
 
-def storing(user: User, url: str = "https://cdn.example.com/v.mp4") -> Generation:
+def storing(user: User, url: str = "https://cdn.example.com/v.mp4", **fields: Any) -> Generation:
     """A generation that upstream has finished."""
-    generation = submitted(user)
+    generation = submitted(user, **fields)
     assert services.record_reading(due(generation), Reading("succeeded", url=url))
     generation.refresh_from_db()
     return generation

@@ -47,8 +47,12 @@ def test_every_address_of_the_contract_is_there(schema: dict[str, Any]) -> None:
         ("POST", GENERATIONS),
         ("GET", GENERATIONS),
         ("GET", one),
+        ("PATCH", one),
+        ("DELETE", one),
         ("POST", one + "/cancel"),
+        ("POST", one + "/retry"),
         ("GET", one + "/content"),
+        ("GET", GENERATIONS + "/export"),
         ("GET", "/v1/models"),
         ("GET", "/v1/quota"),
     }
@@ -80,7 +84,9 @@ def test_every_field_is_explained(schema: dict[str, Any]) -> None:
 def test_the_declared_request_is_what_the_catalogue_reads(schema: dict[str, Any]) -> None:
     rules = catalogue.BUILT_IN
     declared = schema["components"]["schemas"]["GenerationRequest"]
-    assert set(GenerationSerializer._declared_fields) == set(catalogue.FIELDS) == set(declared["properties"])
+    ours = {"tags"}  # which never leaves the platform
+    assert {*catalogue.FIELDS, *ours} == set(declared["properties"])
+    assert set(GenerationSerializer._declared_fields) == set(declared["properties"])
     assert declared["required"] == ["model", "prompt"]
     assert set(OPTIONS) == set(rules.metadata_keys)
     assert declared["properties"]["model"]["enum"] == [model.name for model in rules.models]
@@ -132,6 +138,17 @@ def test_real_answers_are_what_the_schema_says(schema: dict[str, Any], alice: Us
     conforms(
         schema, ("GET", GENERATIONS), api.get(f"{GENERATIONS}?after={api.get(GENERATIONS).json()['last_id']}")
     )
+    conforms(schema, ("POST", one + "/retry"), api.post(f"{GENERATIONS}/{canceled.pk}/retry"))
+    tagged = api.send(
+        "PATCH", f"{GENERATIONS}/{ready.pk}", data=b'{"tags": ["a"]}', content_type="application/json"
+    )
+    conforms(schema, ("PATCH", one), tagged)
+    for line in api.get(f"{GENERATIONS}/export?format=jsonl").getvalue().splitlines():
+        declared = {"$ref": "#/components/schemas/Record"}
+        jsonschema.Draft4Validator(strict({"components": schema["components"], **declared})).validate(
+            json.loads(line)
+        )
+    conforms(schema, ("DELETE", one), api.send("DELETE", f"{GENERATIONS}/{ready.pk}"))
     conforms(schema, ("GET", "/v1/models"), api.get("/v1/models"))
     conforms(schema, ("GET", "/v1/quota"), api.get("/v1/quota"))
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from generations import catalogue, services
+from generations.api.history import Page
 from generations.api.pages import as_list
-from generations.models import Generation
 from generations.public import as_video
 
 
-def as_page(page: list[Generation], *, has_more: bool) -> dict[str, Any]:
+def as_page(page: Page) -> dict[str, Any]:
     """A page of a list; ``last_id`` is the ``after`` of the next one."""
-    return as_list([as_video(generation) for generation in page], has_more=has_more)
+    data = [as_video(generation) for generation in page.rows]
+    return as_list(data, has_more=page.has_more, last_id=str(page.stopped_at) if page.stopped_at else None)
 
 
 def as_models() -> dict[str, Any]:

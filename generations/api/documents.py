@@ -12,10 +12,14 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from generations.api.filters import parameters
 from generations.api.serializers import (
     CreatedSerializer,
     GenerationSerializer,
     ModelListSerializer,
+    RecordSerializer,
+    TagsSerializer,
+    VideoDeletedSerializer,
     VideoPageSerializer,
     VideoSerializer,
 )
@@ -103,6 +107,9 @@ ONCE = [
         description=_("true: this is the answer of before, and nothing was made now."),
     ),
 ]
+ORDER = OpenApiParameter(
+    "order", str, enum=["desc", "asc"], default="desc", description=_("By time of creation.")
+)
 
 generations = extend_schema_view(
     post=extend_schema(
@@ -125,9 +132,13 @@ generations = extend_schema_view(
         operation_id="list_generations",
         tags=["videos"],
         summary=_("List your videos"),
-        description=_("Newest first. Go on with the last_id of a page as long as has_more is true."),
+        description=_(
+            "Newest first. Go on with the last_id of a page as long as has_more is true. What narrows the list may "
+            "be combined; a parameter that is not named here is refused."
+        ),
         responses=answers(VideoPageSerializer, 400, 404),
         parameters=[
+            *parameters(),
             OpenApiParameter(
                 "limit",
                 {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
@@ -136,9 +147,7 @@ generations = extend_schema_view(
             OpenApiParameter(
                 "after", OpenApiTypes.UUID, description=_("The id that the page begins behind.")
             ),
-            OpenApiParameter(
-                "order", str, enum=["desc", "asc"], default="desc", description=_("By time of creation.")
-            ),
+            ORDER,
         ],
     ),
 )
@@ -155,6 +164,71 @@ generation = extend_schema_view(
         examples=[
             OpenApiExample("succeeded", value=_VIDEO, response_only=True, status_codes=["200"]),
             OpenApiExample("failed", value=_FAILED, response_only=True, status_codes=["200"]),
+        ],
+    ),
+    patch=extend_schema(
+        operation_id="change_generation",
+        tags=["videos"],
+        summary=_("Tag a video"),
+        description=_("Its tags are words of yours to find it by. Nothing else of it can be changed."),
+        request=TagsSerializer,
+        responses=answers(VideoSerializer, 400, 404, 413, 415),
+        examples=[OpenApiExample("tags", value={"tags": ["spring", "draft"]}, request_only=True)],
+    ),
+    delete=extend_schema(
+        operation_id="delete_generation",
+        tags=["videos"],
+        summary=_("Delete a video"),
+        description=_(
+            "It is gone at once, and its file after seven days; until then your library can bring it back. What "
+            "is queued is canceled first; what is being made can't be deleted before it is over: 409."
+        ),
+        responses=answers(VideoDeletedSerializer, 404, 409),
+    ),
+)
+
+retry = extend_schema_view(
+    post=extend_schema(
+        operation_id="retry_generation",
+        tags=["videos"],
+        summary=_("Make a video again"),
+        description=_(
+            "A new generation from the same request, its pictures included, at today's price. The old one stays."
+        ),
+        request=None,
+        responses=answers(CreatedSerializer, 400, 402, 404),
+        examples=[OpenApiExample("created", value=_CREATED, response_only=True, status_codes=["200"])],
+    )
+)
+
+export = extend_schema_view(
+    get=extend_schema(
+        operation_id="export_generations",
+        tags=["videos"],
+        summary=_("Export your videos"),
+        description=_(
+            "All that the same parameters as of the list leave, as a table (csv) or as a JSON object a line (jsonl). "
+            "In a table, a text that a spreadsheet would run as a formula begins with an apostrophe."
+        ),
+        responses={
+            **{status: answer for status, answer in answers(None, 400).items() if status != 200},
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description=_("The file.")),
+            (200, "application/jsonl"): OpenApiResponse(RecordSerializer, description=_("The file.")),
+        },
+        parameters=[
+            *parameters(),
+            OpenApiParameter(
+                "format", str, enum=["csv", "jsonl"], default="csv", description=_("Of the file.")
+            ),
+            ORDER,
+            OpenApiParameter(
+                "bom",
+                str,
+                enum=["0", "1"],
+                default="0",
+                description=_("1: Excel sees that a table is UTF-8."),
+            ),
+            OpenApiParameter("Content-Disposition", str, OpenApiParameter.HEADER, response=[200]),
         ],
     )
 )

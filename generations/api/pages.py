@@ -25,12 +25,25 @@ def limit_from(query: Mapping[str, str]) -> int:
     return int(text)
 
 
-def as_list(data: list[dict[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
-    """A page of things that have an ``id``; ``last_id`` is the ``after`` of the next one."""
+def descends(query: Mapping[str, str]) -> bool:
+    """Whether the newest comes first, as it does when nothing is said."""
+    text = query.get("order")
+    if text not in (None, "desc", "asc"):
+        raise InvalidValue(_("order is desc (newest first) or asc."), param="order")
+    return text != "asc"
+
+
+def as_list(
+    data: list[dict[str, Any]], *, has_more: bool = False, last_id: str | None = None
+) -> dict[str, Any]:
+    """A page of things that have an ``id``; ``last_id`` is the ``after`` of the next one.
+
+    It is named where a search stopped behind the last thing that it found.
+    """
     return {
         "object": "list",
         "data": data,
         "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
+        "last_id": last_id or (data[-1]["id"] if data else None),
         "has_more": has_more,
     }

@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from generations import services
 from generations.models import Status
+from generations.models_groups import TAG_LENGTH
 from generations.public import FAILED, PROCESSING, SUCCEEDED
 
 OPTIONS = {
@@ -86,6 +87,12 @@ class GenerationSerializer(serializers.Serializer[Any]):
     )
     image = serializers.CharField(required=False, help_text=_("Another name for images[0]."))
     metadata = MetadataField(required=False)
+    tags = serializers.ListField(
+        child=serializers.CharField(min_length=1, max_length=TAG_LENGTH),
+        required=False,
+        max_length=services.MOST_TAGS,
+        help_text=_("Words of yours, without commas, to find it by. They stay here: Kling never sees them."),
+    )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         fields = super().get_fields()
@@ -135,6 +142,23 @@ class VideoSerializer(CreatedSerializer):
         help_text=_("Once succeeded: a link that needs no key, new on every read, good for 24 hours."),
     )
     error = FailureSerializer(required=False, help_text=_("Once failed."))
+    tags = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text=_("Your words for it, once it has any.")
+    )
+
+
+class TagsSerializer(serializers.Serializer[Any]):
+    tags = serializers.ListField(
+        child=serializers.CharField(min_length=1, max_length=TAG_LENGTH),
+        max_length=services.MOST_TAGS,
+        help_text=_("All that it shall have; [] takes the last one away."),
+    )
+
+
+class VideoDeletedSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    object = serializers.ChoiceField(["video"])
+    deleted = serializers.BooleanField()
 
 
 class VideoPageSerializer(serializers.Serializer[Any]):
@@ -143,6 +167,31 @@ class VideoPageSerializer(serializers.Serializer[Any]):
     first_id = serializers.UUIDField(allow_null=True)
     last_id = serializers.UUIDField(allow_null=True, help_text=_("Send it as after for the next page."))
     has_more = serializers.BooleanField()
+
+
+class RecordSerializer(serializers.Serializer[Any]):
+    """A line of an export; a column of a table each."""
+
+    id = serializers.UUIDField()
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    status = serializers.ChoiceField([PROCESSING, SUCCEEDED, FAILED])
+    state = serializers.ChoiceField(Status.values)
+    model = serializers.CharField()
+    mode = serializers.CharField()
+    seconds = serializers.IntegerField()
+    size = serializers.CharField()
+    sound = serializers.BooleanField()
+    cost = serializers.IntegerField(help_text=_("Credits held or charged; 0 once failed."))
+    prompt = serializers.CharField()
+    negative_prompt = serializers.CharField()
+    tags = serializers.ListField(
+        child=serializers.CharField(), help_text=_("In a table: with commas between.")
+    )
+    key = serializers.CharField(allow_null=True, help_text=_("The start of the key that made it."))
+    retry_of = serializers.UUIDField(allow_null=True)
+    error_code = serializers.CharField(allow_null=True)
+    error_message = serializers.CharField(allow_null=True)
 
 
 class ModeSerializer(serializers.Serializer[Any]):

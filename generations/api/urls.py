@@ -5,8 +5,10 @@ from kling_platform.api_views import Nowhere
 
 urlpatterns = [
     path("video/generations", views.Generations.as_view(), name="api-generations"),
+    path("video/generations/export", views.Export.as_view(), name="api-export"),
     path("video/generations/<uuid:generation_id>", views.OneGeneration.as_view(), name="api-generation"),
     path("video/generations/<uuid:generation_id>/cancel", views.Cancel.as_view(), name="api-cancel"),
+    path("video/generations/<uuid:generation_id>/retry", views.Retry.as_view(), name="api-retry"),
     path("video/generations/<uuid:generation_id>/content", views.Content.as_view(), name="api-content"),
     path("models", views.Models.as_view(), name="api-models"),
     path("webhooks", webhooks.Webhooks.as_view()),

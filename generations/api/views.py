@@ -5,20 +5,20 @@ from __future__ import annotations
 import uuid
 from typing import Any, cast
 
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import ApiKey, User
 from generations import links, public, services
-from generations.api import answers, documents
+from generations.api import answers, documents, exports, history
 from generations.api.creating import once_from, respond
-from generations.api.pages import limit_from
-from generations.models import OPEN, Generation, GenerationQuerySet, Status
+from generations.api.history import nothing_here, own_rows
+from generations.models import OPEN, Generation, Status
 from kling_platform import ranges
 from kling_platform.api_views import ApiView
-from kling_platform.errors import Forbidden, InvalidValue, NotFound, Suspended, WrongState
+from kling_platform.errors import Forbidden, InvalidValue, Suspended, WrongState
 
 
 def _user(request: Request) -> User:
@@ -29,80 +29,74 @@ def _body(request: Request) -> dict[str, Any]:
     return cast("dict[str, Any]", request.data)  # the parser lets nothing but objects through
 
 
-def _rows(request: Request) -> GenerationQuerySet:
-    return Generation.objects.owned_by(request.user).only(*public.COLUMNS)
-
-
 def _own(request: Request, generation_id: uuid.UUID) -> Generation:
-    found = _rows(request).filter(pk=generation_id).first()
+    found = own_rows(request).filter(pk=generation_id).first()
     if found is None:
-        raise _nothing_here()
+        raise nothing_here()
     return found
-
-
-def _nothing_here(param: str | None = None) -> NotFound:
-    return NotFound(_("There is no generation with this id, or it is not yours."), param=param)
 
 
 @documents.generations
 class Generations(ApiView):
     def post(self, request: Request) -> Response:
-        user, body = _user(request), _body(request)
-        once = once_from(request, body, public.as_created)
+        user, body = _user(request), dict(_body(request))
+        once = once_from(request, dict(body), public.as_created)
+        tags = services.read_tags(body.pop("tags", None))  # ours: the gateway's wire has none
         return respond(
             services.make_once(
                 once,
                 lambda: services.create(
-                    user=user, api_key=cast(ApiKey, request.auth), request=body, once=once
+                    user=user, api_key=cast(ApiKey, request.auth), request=body, tags=tags, once=once
                 ),
             )
         )
 
     def get(self, request: Request) -> Response:
-        query = request.query_params
-        limit, descends = limit_from(query), _descends(query.get("order"))
-        rows = _rows(request)
-        if "after" in query:
-            cursor = _cursor(request, query["after"])
-            rows = rows.before(cursor) if descends else rows.after(cursor)
-        rows = rows.newest_first() if descends else rows.newest_first().reverse()
-        found = list(rows[: limit + 1])
-        return Response(answers.as_page(found[:limit], has_more=len(found) > limit))
-
-
-def _descends(text: str | None) -> bool:
-    if text not in (None, "desc", "asc"):
-        raise InvalidValue(_("order is desc (newest first) or asc."), param="order")
-    return text != "asc"
-
-
-def _cursor(request: Request, text: str) -> Generation:
-    """The caller's own row to go on from; a deleted one still knows its place."""
-    try:
-        wanted = uuid.UUID(text)
-    except ValueError:
-        raise InvalidValue(
-            _("after is the id of a generation: the last_id of a page."), param="after"
-        ) from None
-    cursor = Generation.objects.filter(user=_user(request), pk=wanted).only("pk", "created_at").first()
-    if cursor is None:
-        raise _nothing_here(param="after")
-    return cursor
+        return Response(answers.as_page(history.page(request)))
 
 
 @documents.generation
 class OneGeneration(ApiView):
+    http_method_names = [*ApiView.http_method_names, "patch", "delete"]
+
     def get(self, request: Request, generation_id: uuid.UUID) -> Response:
         return Response(public.as_video(_own(request, generation_id)))
+
+    def patch(self, request: Request, generation_id: uuid.UUID) -> Response:
+        body = _body(request)
+        if set(body) != {"tags"}:
+            raise InvalidValue(_("Only tags can be changed: send {“tags”: […]}."), param="tags")
+        names = services.read_tags(body["tags"])
+        services.set_tags(_own(request, generation_id), names=names)
+        return Response(public.as_video(_own(request, generation_id)) | {"tags": sorted(names)})
+
+    def delete(self, request: Request, generation_id: uuid.UUID) -> Response:
+        services.delete(_own(request, generation_id), actor=_user(request))
+        return Response({"id": str(generation_id), "object": "video", "deleted": True})
 
 
 @documents.cancel
 class Cancel(ApiView):
-    makes = False
-
     def post(self, request: Request, generation_id: uuid.UUID) -> Response:
         generation = services.cancel(_own(request, generation_id), actor=_user(request))
         return Response(public.as_video(generation))
+
+
+@documents.retry
+class Retry(ApiView):
+    def post(self, request: Request, generation_id: uuid.UUID) -> Response:
+        found = Generation.objects.owned_by(request.user).prefetch_related("images")
+        old = found.filter(pk=generation_id).first()
+        if old is None:
+            raise nothing_here()
+        again = services.retry(old, user=_user(request), api_key=cast(ApiKey, request.auth))
+        return Response(public.as_created(again))
+
+
+@documents.export
+class Export(ApiView):
+    def get(self, request: Request) -> StreamingHttpResponse:
+        return exports.answer(request)
 
 
 @documents.content
@@ -151,7 +145,7 @@ class Content(ApiView):
         rows = rows.filter(deleted_at__isnull=True) if self.linked else rows.owned_by(request.user)
         found = rows.first()
         if found is None:
-            raise _nothing_here()
+            raise nothing_here()
         if not found.user.is_active:
             raise Suspended(_("This link is dead: the account of its owner is suspended."))
         return found

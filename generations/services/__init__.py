@@ -56,6 +56,7 @@ from generations.services.requests import (
     undelete,
 )
 from generations.services.sweep import sweep_due
+from generations.services.tags import MOST_TAGS, read_tags, set_tags
 from generations.services.usage import (
     DAYS_A_RUN,
     UsageScope,
@@ -80,6 +81,7 @@ from generations.services.webhooks import (
 
 __all__ = [
     "DAYS_A_RUN",
+    "MOST_TAGS",
     "Answered",
     "DeliveryDue",
     "Forecast",
@@ -114,6 +116,7 @@ __all__ = [
     "pause_webhook",
     "pending_wish",
     "publish_rules",
+    "read_tags",
     "recipe_request",
     "record_account_fault",
     "record_doubt",
@@ -139,6 +142,7 @@ __all__ = [
     "rules_in_force",
     "rules_of",
     "send_test",
+    "set_tags",
     "sum_up",
     "sum_up_days",
     "sweep_due",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,9 +20,9 @@ from accounts import ledger, quotas
 from accounts.models import ApiKey, User
 from generations import catalogue, images, lifecycle
 from generations.models import TERMINAL, Event, Generation, InputImage, Status
-from generations.services import key_limits
 from generations.services.catalogues import current_rules, rules_of
 from generations.services.once import Once, take
+from generations.services.tags import tags_of
 from generations.services.wakeups import wake_dispatch
 from kling_platform.errors import NotFound, Suspended, WrongState
 
@@ -44,19 +44,18 @@ def create(
     request: Mapping[str, Any],
     api_key: ApiKey | None = None,
     retry_of: Generation | None = None,
+    tags: Sequence[str] = (),
     once: Once | None = None,
 ) -> Generation:
     """Queue one generation and hold its price, or raise a ``PlatformError`` and change nothing.
 
-    ``request`` has the fields of the gateway's wire (see ``catalogue.validate``). ``once`` belongs to a call
-    that may come twice, and comes through ``make_once``.
+    ``request`` has the fields of the gateway's wire (see ``catalogue.validate``); ``tags`` are ours alone.
+    ``once`` belongs to a call that may come twice, and comes through ``make_once``.
     """
     if not user.is_active:
         raise Suspended(_("This account is suspended. Ask an admin."))
     rules = current_rules()
     recipe = catalogue.validate(request, rules)
-    if api_key is not None:
-        key_limits.check_model(api_key, recipe.model)
     frames = [_frame(image, field) for image, field in zip(recipe.images, _fields(request), strict=False)]
     generation = Generation(
         user=user,
@@ -76,11 +75,17 @@ def create(
         give_up_at=timezone.now() + UNSENT_LIMIT,
     )
     with _kept_files(generation.pk, frames) as names:
-        _create_paid(generation, frames, names, once)
+        _create_paid(generation, frames, names, tags, once)
     return generation
 
 
-def _create_paid(generation: Generation, frames: list[Frame], names: list[str], once: Once | None) -> None:
+def _create_paid(
+    generation: Generation,
+    frames: list[Frame],
+    names: list[str],
+    tags: Sequence[str],
+    once: Once | None,
+) -> None:
     wallets = {}
     try:
         with transaction.atomic():
@@ -92,11 +97,11 @@ def _create_paid(generation: Generation, frames: list[Frame], names: list[str], 
             Event.objects.create(generation=generation, to_status=Status.QUEUED, actor=generation.user)
             if frames:
                 InputImage.objects.bulk_create(_rows(generation, frames, names))
+            if tags:
+                generation.tags.set(tags_of(generation.user, tags))
             wake_dispatch()
             # Last, because it holds the wallet's row until the commit.
             ledger.reserve(wallets, generation.price, generation_id=generation.pk)
-            if generation.api_key is not None:
-                key_limits.check_open(generation.api_key)
     except ledger.CannotPay as error:
         raise quotas.refusal(error.wallet_id, wallets[error.wallet_id], generation.price) from error
 

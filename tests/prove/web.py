@@ -36,8 +36,7 @@ def gunicorn(processes: int = 2) -> Iterator[str]:
                 "--log-level=warning",
             ],
             cwd=ROOT,
-            # Races are about money and identity, not about how fast one key may ask.
-            env={**os.environ, "DATABASE_URL": database_url(), "API_CREATES_PER_MINUTE": "0"},
+            env={**os.environ, "DATABASE_URL": database_url()},
             pass_fds=[listener.fileno()],
         )
         try:

@@ -1,0 +1,87 @@
+"""The whole history as a table or as lines of JSON, streamed: a hundred thousand rows need no more memory than one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from generations import public
+from generations.api.filters import condition
+from generations.api.pages import descends
+from generations.api.serializers import RecordSerializer
+from generations.models import Generation
+from kling_platform import csvs
+from kling_platform.errors import InvalidValue
+
+# Rows that are in memory at a time; PostgreSQL keeps the others behind a cursor.
+CHUNK = 500
+FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+OPTIONS = ("format", "order", "bom")
+# The columns, in order.
+RECORD = tuple(RecordSerializer().fields)
+
+
+def answer(request: Request) -> StreamingHttpResponse:
+    """The file that the address asks for. Everything is checked before its first byte."""
+    query = request.query_params
+    kind, bom = query.get("format", "csv"), query.get("bom", "0")
+    if kind not in FORMATS:
+        raise InvalidValue(_("format is csv or jsonl."), param="format")
+    if bom not in ("0", "1"):
+        raise InvalidValue(_("bom is 0 or 1."), param="bom")
+    rows = Generation.objects.owned_by(request.user).filter(condition(query, besides=OPTIONS))
+    rows = rows.newest_first() if descends(query) else rows.newest_first().reverse()
+    rows = rows.select_related("api_key").with_tags().defer("upstream_reply", "result_url")
+    write = _csv if kind == "csv" else _jsonl
+    records = (as_record(generation) for generation in rows.iterator(chunk_size=CHUNK))
+    begin = [csvs.BOM] if kind == "csv" and bom == "1" else []
+    response = StreamingHttpResponse(_joined(begin, write(records)), content_type=FORMATS[kind])
+    name = f"generations-{timezone.localdate():%Y-%m-%d}.{kind}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def as_record(generation: Generation) -> dict[str, Any]:
+    """A generation as a row of a table: what was asked for, what became of it, what it cost. No links: they end."""
+    video = public.as_video(generation)
+    error = video.get("error") or {"code": None, "message": None}
+    values = {
+        "created_at": generation.created_at.isoformat(timespec="milliseconds"),
+        "finished_at": generation.finished_at and generation.finished_at.isoformat(timespec="milliseconds"),
+        "mode": generation.mode,
+        "sound": generation.sound,
+        "prompt": generation.prompt,
+        "negative_prompt": generation.metadata.get("negative_prompt", ""),
+        "tags": public.tags_of(generation),
+        "key": generation.api_key and generation.api_key.lookup,
+        "retry_of": generation.retry_of_id and str(generation.retry_of_id),
+        "error_code": error["code"],
+        "error_message": error["message"],
+    }
+    return {name: values[name] if name in values else video[name] for name in RECORD}
+
+
+def _csv(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+    rows = ([*(record | {"tags": ",".join(record["tags"])}).values()] for record in records)
+    return csvs.lines(RECORD, rows)
+
+
+def _jsonl(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+    return (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def _joined(begin: list[str], lines: Iterator[str]) -> Iterator[str]:
+    """Some lines at a time: a chunk of the answer for each would be half a packet."""
+    for line in lines:
+        begin.append(line)
+        if len(begin) == CHUNK:
+            yield "".join(begin)
+            begin = []
+    yield "".join(begin)

@@ -1,0 +1,85 @@
+"""A page of one's own generations: by key, narrowed, and bounded in what one call looks through."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, cast
+
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from generations import public
+from generations.api.filters import condition
+from generations.api.pages import descends, limit_from
+from generations.models import Generation, GenerationQuerySet
+from kling_platform.errors import InvalidValue, NotFound
+
+# A search in prompts has no index: one call looks through so many rows, and the next one goes on.
+WINDOW = 10_000
+PAGING = ("limit", "after", "order")
+
+
+@dataclass(frozen=True)
+class Page:
+    """``stopped_at``: a search has looked through all rows down to this one; older ones are not seen yet."""
+
+    rows: list[Generation]
+    has_more: bool
+    stopped_at: uuid.UUID | None = None
+
+
+def own_rows(request: Request) -> GenerationQuerySet:
+    """The key's owner's, with no more columns than an answer needs."""
+    return Generation.objects.owned_by(request.user).only(*public.COLUMNS).with_tags()
+
+
+def nothing_here(param: str | None = None) -> NotFound:
+    return NotFound(_("There is no generation with this id, or it is not yours."), param=param)
+
+
+def page(request: Request) -> Page:
+    """The page that the address asks for. Three questions at most with the key's, a search one or two more."""
+    query = request.query_params
+    limit, down = limit_from(query), descends(query)
+    wanted = condition(query, besides=PAGING)
+    rows = own_rows(request)
+    if "after" in query:
+        rows = _behind(rows, _cursor(request, query["after"]), down)
+    stopped_at = None
+    if "q" in query and (edge := _edge(rows, down)):
+        last, outside = edge
+        stopped_at, rows = last.pk, _behind(rows, outside, not down)
+    found = list(_ordered(rows.filter(wanted), down)[: limit + 1])
+    if len(found) > limit:
+        return Page(found[:limit], has_more=True)
+    return Page(found, has_more=stopped_at is not None, stopped_at=stopped_at)
+
+
+def _ordered(rows: GenerationQuerySet, down: bool) -> GenerationQuerySet:
+    return rows.newest_first() if down else rows.newest_first().reverse()
+
+
+def _behind(rows: GenerationQuerySet, row: Generation, down: bool) -> GenerationQuerySet:
+    return rows.before(row) if down else rows.after(row)
+
+
+def _edge(rows: GenerationQuerySet, down: bool) -> tuple[Generation, Generation] | None:
+    """The last row that a search looks at and the first that it does not; None where it reaches the end."""
+    ends = list(_ordered(rows.only("pk", "created_at"), down)[WINDOW - 1 : WINDOW + 1])
+    return (ends[0], ends[1]) if len(ends) == 2 else None
+
+
+def _cursor(request: Request, text: str) -> Generation:
+    """The caller's own row to go on from; a deleted one still knows its place."""
+    try:
+        wanted = uuid.UUID(text)
+    except ValueError:
+        raise InvalidValue(
+            _("after is the id of a generation: the last_id of a page."), param="after"
+        ) from None
+    rows = Generation.objects.filter(user=cast(Any, request.user), pk=wanted)
+    cursor = rows.only("pk", "created_at").first()
+    if cursor is None:
+        raise nothing_here(param="after")
+    return cursor
