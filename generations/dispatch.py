@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import Now, RowNumber
 
+from accounts.models import User
 from generations import epoch, lifecycle
 from generations.models import TERMINAL, Alarm, Generation, Status, Upstream
 from kling_platform import alarms
@@ -138,9 +139,9 @@ def claim(most: int) -> list[Claim]:
 def _claim(most: int) -> tuple[Upstream, list[Claim]]:
     upstream, now = locked()
     claims: list[Claim] = []
-    if upstream.circuit == Upstream.Circuit.OPEN:
+    if upstream.paused_at or upstream.circuit == Upstream.Circuit.OPEN:
         return upstream, claims
-    free = _cap(upstream, now) - in_flight().count()
+    free = cap_now(upstream, now) - in_flight().count()
     if upstream.circuit == Upstream.Circuit.TRYING:
         trying = Generation.objects.filter(status=Status.SUBMITTING).exists()
         free = 0 if trying else min(free, 1)
@@ -164,11 +165,11 @@ def _claim(most: int) -> tuple[Upstream, list[Claim]]:
 def has_work() -> bool:
     """A look without a lock: could a dispatcher send, or probe, now?"""
     upstream = Upstream.objects.annotate(now=Now()).filter(pk=1).first()
-    if upstream is None or not Generation.objects.due(Status.QUEUED).exists():
+    if upstream is None or upstream.paused_at or not Generation.objects.due(Status.QUEUED).exists():
         return False
     if upstream.circuit == Upstream.Circuit.OPEN:
         return upstream.open_until is None or upstream.open_until <= upstream.now
-    return in_flight().count() < _cap(upstream, upstream.now)
+    return in_flight().count() < cap_now(upstream, upstream.now)
 
 
 def _fair_order(most: int) -> list[uuid.UUID]:
@@ -189,7 +190,7 @@ def _fair_order(most: int) -> list[uuid.UUID]:
     return [row[3] for row in ordered[:most]]
 
 
-def _cap(upstream: Upstream, now: datetime) -> int:
+def cap_now(upstream: Upstream, now: datetime) -> int:
     """The cap of this moment: what 429 left of it, grown back by one a minute."""
     most = settings.OMNIMAAS_MAX_IN_FLIGHT
     if not upstream.cap:
@@ -203,9 +204,7 @@ def note_success() -> None:
     """An answer to a POST that upstream understood: the line and the account are well."""
     upstream, now = locked()
     if upstream.open_since:
-        # Nobody is to blame for the time in which nothing could be sent.
-        waiting = Generation.objects.filter(status=Status.QUEUED)
-        waiting.update(give_up_at=F("give_up_at") + (now - upstream.open_since))
+        _forgive(now - upstream.open_since)
     if upstream.circuit != Upstream.Circuit.CLOSED or upstream.doubts or upstream.connect_failures:
         Upstream.objects.filter(pk=1).update(
             circuit=Upstream.Circuit.CLOSED,
@@ -218,13 +217,42 @@ def note_success() -> None:
         )
 
 
+def _forgive(waited: timedelta) -> None:
+    """Nobody is to blame for the time in which nothing could be sent."""
+    Generation.objects.filter(status=Status.QUEUED).update(give_up_at=F("give_up_at") + waited)
+
+
+@transaction.atomic
+def pause(*, reason: str, actor: User) -> bool:
+    """Send nothing more until ``resume``; what is running goes on. False when that was so already."""
+    _upstream, now = locked()
+    rows = Upstream.objects.filter(pk=1, paused_at__isnull=True)
+    return rows.update(paused_at=now, paused_reason=reason, paused_by=actor) == 1
+
+
+@transaction.atomic
+def resume() -> bool:
+    """Send again. False when nothing was paused."""
+    upstream, now = locked()
+    if not upstream.paused_at:
+        return False
+    # Once for a time in which the circuit was open as well.
+    since = upstream.paused_at
+    if not upstream.open_since:
+        _forgive(now - since)
+    elif since < upstream.open_since:
+        _forgive(upstream.open_since - since)
+    Upstream.objects.filter(pk=1).update(paused_at=None, paused_reason="", paused_by=None)
+    return True
+
+
 @transaction.atomic
 def note_throttled() -> None:
     """Too many in flight: the cap falls to what was running besides this one, and the line is well."""
     note_success()
     upstream, now = locked()
     running = Generation.objects.filter(status=Status.RUNNING).count()
-    cap = max(1, min(_cap(upstream, now) - 1, running or 1))
+    cap = max(1, min(cap_now(upstream, now) - 1, running or 1))
     Upstream.objects.filter(pk=1).update(cap=cap, cap_changed_at=now)
 
 

@@ -18,6 +18,7 @@ from generations.models_catalogue import CatalogueVersion as CatalogueVersion
 from generations.models_groups import Tag as Tag
 from generations.models_groups import joined_tags
 from generations.models_once import KeptAnswer as KeptAnswer
+from generations.models_operations import Worker as Worker
 from generations.models_usage import DailyUsage as DailyUsage
 from generations.models_usage import UsageDay as UsageDay
 from generations.models_webhooks import TEST_EVENT as TEST_EVENT
@@ -75,6 +76,12 @@ class Upstream(models.Model):
     doubts = models.PositiveIntegerField(default=0)
     connect_failures = models.PositiveIntegerField(default=0)
     connect_failed_at = models.DateTimeField(null=True, blank=True)
+    # An admin has stopped the sending; what is queued waits, and its clock stands.
+    paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
+    paused_reason = models.CharField(max_length=200, blank=True)
+    paused_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     # Slots of the poll budget are given away until then.
     poll_slot_at = models.DateTimeField(default=timezone.now)
     last_beat_at = models.DateTimeField(null=True, blank=True)
@@ -87,6 +94,11 @@ class Upstream(models.Model):
             models.CheckConstraint(
                 condition=Q(circuit="closed") | Q(open_until__isnull=False),
                 name="generations_upstream_open_has_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(paused_at__isnull=True, paused_reason="")
+                | Q(paused_at__isnull=False) & ~Q(paused_reason=""),
+                name="generations_upstream_pause_has_reason",
             ),
         ]
 

@@ -22,6 +22,7 @@ from accounts import triggers
 from accounts.models import User
 from generations.models import Generation, Status
 from generations.services import forget_rules
+from generations.services.operations import forget_pause
 
 if TYPE_CHECKING:
     from generations.omnimaas.sandbox import SandboxServer
@@ -43,8 +44,9 @@ def _media(settings: Any, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _rules_are_read_anew() -> None:
-    """What a process remembers of the catalogue is of the test before."""
+    """What a process remembers of the catalogue, and of a pause, is of the test before."""
     forget_rules()
+    forget_pause()
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,16 @@ from generations.services.deliveries import (
 from generations.services.doubts import attach_id, confirm_wish, pending_wish, release, write_off
 from generations.services.forecasts import Forecast, forecast, forecast_new
 from generations.services.once import Answered, KeyReused, Once, digest_of, forget_answers, make_once
+from generations.services.operations import (
+    Health,
+    Pause,
+    health,
+    pause_sending,
+    resume_sending,
+    sending_paused,
+    worker_gone,
+    worker_seen,
+)
 from generations.services.outcomes import (
     claim_store,
     record_account_fault,
@@ -85,8 +95,10 @@ __all__ = [
     "Answered",
     "DeliveryDue",
     "Forecast",
+    "Health",
     "KeyReused",
     "Once",
+    "Pause",
     "PollDue",
     "UsageScope",
     "UsageSums",
@@ -110,9 +122,11 @@ __all__ = [
     "forget_deliveries",
     "forget_rules",
     "has_deliveries",
+    "health",
     "make_once",
     "may_change",
     "names_mode",
+    "pause_sending",
     "pause_webhook",
     "pending_wish",
     "publish_rules",
@@ -136,12 +150,14 @@ __all__ = [
     "remove_webhook",
     "replay_delivery",
     "replay_failed",
+    "resume_sending",
     "resume_webhook",
     "retry",
     "rotate_webhook",
     "rules_in_force",
     "rules_of",
     "send_test",
+    "sending_paused",
     "set_tags",
     "sum_up",
     "sum_up_days",
@@ -152,5 +168,7 @@ __all__ = [
     "wake_deliver",
     "wake_dispatch",
     "withdraw_rules",
+    "worker_gone",
+    "worker_seen",
     "write_off",
 ]

@@ -51,8 +51,9 @@ def _leases_over() -> int:
 
 
 def _unsent() -> int:
-    """A day in the queue. The clock stands while the circuit is open (``give_up_at`` moves on with it)."""
-    if Upstream.objects.exclude(circuit=Upstream.Circuit.CLOSED).exists():
+    """A day in the queue. The clock stands while nothing may be sent (``give_up_at`` moves on with it)."""
+    closed = Q(circuit=Upstream.Circuit.CLOSED, paused_at__isnull=True)
+    if Upstream.objects.exclude(closed).exists():
         return 0
     moved = 0
     overdue = Generation.objects.filter(status=Status.QUEUED, give_up_at__lte=Now())

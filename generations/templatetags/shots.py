@@ -30,6 +30,12 @@ def video_of(generation: Generation) -> Video | None:
     return getattr(generation, "video", None)
 
 
+@register.simple_tag
+def sending_paused() -> services.Pause | None:
+    """Why nothing is sent at the moment, for the banner of every page."""
+    return services.sending_paused()
+
+
 @register.filter
 def shape(generation: Generation) -> str:
     """The class name of the nearest shape: the real file's, else the first picture's, else the wanted ratio's."""

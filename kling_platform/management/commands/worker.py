@@ -8,7 +8,9 @@ orphans that keep working: they go with the group as well.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import socket
 import sys
 import time
@@ -20,7 +22,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django_q.tasks import async_task
 
-from generations.models import Alarm
+from generations import services
+from generations.models import Alarm, Worker
 from generations.schedules import ensure_schedules
 from kling_platform import alarms
 from kling_platform.health import is_migrated, worker_age
@@ -41,6 +44,7 @@ class Watch:
     def __init__(self, cluster: Child) -> None:
         self.cluster = cluster
         self.restarts = 0
+        self.worker = Worker(host=socket.gethostname(), pid=os.getpid())
         # Monotonic seconds, all three.
         self._next_beat = 0.0
         self._last_sign = 0.0
@@ -56,6 +60,7 @@ class Watch:
         if now >= self._next_beat:
             self._next_beat = now + BEAT_EVERY
             enqueue("generations.tasks.beat")
+            self._sign()
         if (status := self.cluster.poll()) is not None:
             self._end(now, f"its main process ended with status {status}")
         elif self._silence(now) > FROZEN_AFTER:
@@ -73,6 +78,20 @@ class Watch:
         lived = now - self.cluster.started
         self.cluster.kill()
         self._start_at = now + (0 if lived > FROZEN_AFTER else PAUSE)
+
+    def _sign(self) -> None:
+        """Say that this worker is there; the beat says that some cluster is."""
+        self.worker.restarts = self.restarts
+        try:
+            services.worker_seen(self.worker)
+        except DatabaseError as error:
+            connection.close()
+            logger.warning("no sign of life could be left: %s", error)
+
+    def sign_off(self) -> None:
+        """It ends as it should."""
+        with contextlib.suppress(DatabaseError):
+            services.worker_gone(self.worker.pk)
 
     def _silence(self, now: float) -> float:
         """Seconds since the last beat, or since the cluster started or the database came back."""
@@ -128,6 +147,7 @@ class Command(BaseCommand):
             self.stdout.write("The worker lets its tasks end.")
         finally:
             stop([cluster], options["drain"])
+            watch.sign_off()
 
     def _prepare(self) -> None:
         """Refuse in one line what would fail in every task."""

@@ -1,0 +1,202 @@
+"""How it goes: upstream, queue, workers and what is stuck, for whoever runs the platform; and the big switch."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Min, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.services import audit
+from generations import dispatch
+from generations.models import OPEN, Alarm, Generation, Status, Upstream, WebhookDelivery, Worker
+from generations.services.wakeups import wake_dispatch
+from kling_platform.errors import Forbidden, InvalidValue, WrongState
+from kling_platform.text import check_text
+
+LATELY = timedelta(hours=24)
+WORKER_GONE_AFTER = timedelta(minutes=2)
+# A video that is not stored after so many tries is worth an operator's look.
+STUCK_STORES = 3
+SAMPLE = 500
+KEPT_SECONDS = 2.0
+
+
+# --- the big switch -----------------------------------------------------------
+
+
+@transaction.atomic
+def pause_sending(*, actor: User, reason: str) -> None:
+    """Send nothing more until ``resume_sending``; everybody sees why. Running ones go on to their end."""
+    _check_operator(actor)
+    reason = check_text(reason, param="reason").strip()[:200]
+    if not reason:
+        raise InvalidValue(_("Say why: everybody will read it."), param="reason")
+    if not dispatch.pause(reason=reason, actor=actor):
+        raise WrongState(_("Sending is paused already; nothing was changed."))
+    audit("sending.pause", "upstream", actor=actor, reason=reason)
+    transaction.on_commit(forget_pause)
+
+
+@transaction.atomic
+def resume_sending(*, actor: User) -> None:
+    """Send again, beginning with what has waited longest; nobody's 24 hours ran meanwhile."""
+    _check_operator(actor)
+    if not dispatch.resume():
+        raise WrongState(_("Nothing is paused; nothing was changed."))
+    audit("sending.resume", "upstream", actor=actor)
+    wake_dispatch()
+    transaction.on_commit(forget_pause)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Why nothing is sent, and since when."""
+
+    since: datetime
+    reason: str
+
+
+_kept: tuple[float, Pause | None] | None = None
+
+
+def sending_paused() -> Pause | None:
+    """What the banner says, at most ``KEPT_SECONDS`` old: every page asks."""
+    global _kept
+    now = time.monotonic()
+    if _kept is None or now - _kept[0] > KEPT_SECONDS:
+        row = Upstream.objects.filter(paused_at__isnull=False).first()
+        _kept = (now, Pause(row.paused_at, row.paused_reason) if row and row.paused_at else None)
+    return _kept[1]
+
+
+def forget_pause() -> None:
+    """Look anew next time."""
+    global _kept
+    _kept = None
+
+
+def _check_operator(actor: User) -> None:
+    if actor.role != User.Role.ADMIN or not actor.is_active:
+        raise Forbidden(_("Only an admin may stop and start the sending."))
+
+
+# --- workers ------------------------------------------------------------------
+
+
+def worker_seen(worker: Worker) -> None:
+    """A sign of life; the first one is its birth. Those that nobody heard of for a day are forgotten."""
+    changed = Worker.objects.filter(pk=worker.pk).update(seen_at=Now(), restarts=worker.restarts)
+    if not changed:
+        worker.save(force_insert=True)
+        Worker.objects.filter(seen_at__lt=Now() - LATELY).delete()
+
+
+def worker_gone(worker_id: uuid.UUID) -> None:
+    """It ended as it should."""
+    Worker.objects.filter(pk=worker_id).delete()
+
+
+# --- one look -----------------------------------------------------------------
+
+
+@dataclass
+class Health:
+    """What one look needs, in a bounded number of queries. Times are in seconds, shares from 0 to 1."""
+
+    upstream: Upstream
+    cap: int
+    most: int
+    in_flight: int
+    states: dict[str, int]
+    waiting_since: datetime | None
+    queue: list[tuple[str, int]]
+    ended: int
+    success_rate: float | None
+    likely: float | None
+    at_most: float | None
+    errors: list[tuple[str, int]]
+    workers: list[Worker]
+    now: datetime
+    alarms: list[Alarm]
+    stuck_stores: int
+    lost_deliveries: int
+
+
+def health() -> Health:
+    """How it goes now, and went within the last day."""
+    Upstream.objects.get_or_create(pk=1)
+    upstream = Upstream.objects.select_related("paused_by").annotate(now=Now()).get(pk=1)
+    now: datetime = upstream.now
+    since = now - LATELY
+    states = {str(row["status"]): row for row in _open_states()}
+    outcomes = _outcomes(since)
+    tried, made = sum(count for _code, count in outcomes), dict(outcomes).get("", 0)
+    times = _times(since)
+    return Health(
+        upstream=upstream,
+        now=now,
+        cap=dispatch.cap_now(upstream, now),
+        most=settings.OMNIMAAS_MAX_IN_FLIGHT,
+        in_flight=dispatch.in_flight().count(),
+        states={str(status): states[status]["n"] if status in states else 0 for status in OPEN},
+        waiting_since=states[Status.QUEUED]["first"] if Status.QUEUED in states else None,
+        stuck_stores=states[Status.STORING]["stuck"] if Status.STORING in states else 0,
+        queue=_queue(),
+        ended=tried,
+        success_rate=made / tried if tried else None,
+        likely=_quantile(times, 0.5),
+        at_most=_quantile(times, 0.9),
+        errors=[(code, count) for code, count in outcomes if code][:8],
+        workers=list(Worker.objects.order_by("host", "started_at")),
+        alarms=list(Alarm.objects.filter(last_at__gte=since).order_by("-last_at")[:8]),
+        lost_deliveries=WebhookDelivery.objects.filter(
+            status=WebhookDelivery.Status.FAILED, created_at__gte=since
+        ).count(),
+    )
+
+
+def _open_states() -> Iterable[Any]:
+    """How many are in each open state, since when the first waits, and how many were stored in vain."""
+    rows = Generation.objects.filter(status__in=OPEN).order_by().values("status")
+    return rows.annotate(
+        n=Count("pk"),
+        first=Min("created_at"),
+        stuck=Count("pk", filter=Q(store_attempts__gte=STUCK_STORES)),
+    )
+
+
+def _queue() -> list[tuple[str, int]]:
+    """Who waits with how many, the longest queues first."""
+    rows = Generation.objects.filter(status=Status.QUEUED).order_by().values_list("user__username")
+    return list(rows.annotate(n=Count("pk")).order_by("-n", "user__username")[:10])
+
+
+def _times(since: datetime) -> list[float]:
+    """Seconds that upstream took for its last videos, sorted."""
+    made = Generation.objects.filter(made_seconds__isnull=False, finished_at__gte=since)
+    newest = made.order_by("-finished_at").values_list("made_seconds", flat=True)[:SAMPLE]
+    return sorted(seconds or 0.0 for seconds in newest)
+
+
+def _outcomes(since: datetime) -> list[tuple[str, int]]:
+    """How often each error ended a generation, the most frequent first; the empty code is success."""
+    ended = Generation.objects.filter(
+        Q(status=Status.SUCCEEDED) | Q(status=Status.FAILED), finished_at__gte=since
+    )
+    return list(
+        ended.order_by().values_list("error_code").annotate(n=Count("pk")).order_by("-n", "error_code")
+    )
+
+
+def _quantile(times: list[Any], share: float) -> float | None:
+    return times[min(len(times) - 1, int(share * len(times)))] if times else None
