@@ -19,14 +19,13 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _space, text = get_authorization_header(request).decode("latin-1").partition(" ")
         if not scheme:
             return None
-        key = keys.find(text.strip()) if scheme.lower() == "bearer" else None
+        text = text.strip() if scheme.lower() == "bearer" else ""
+        key = keys.find(text)
         if key is None:
-            raise AuthenticationFailed(
-                _("This API key is not known here, or was revoked. Make one on your account page.")
-            )
+            unknown = _("This API key is not known here. Make one on your account page.")
+            raise AuthenticationFailed(keys.why_ended(text) or unknown)
         if not key.user.is_active:
             raise Suspended(_("This account is suspended. Ask an admin."))
-        keys.touch(key)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -13,6 +13,9 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+# What an API key may be good for.
+SCOPES = ("read", "create", "webhooks")
+
 
 class UserManager(DjangoUserManager["User"]):
     def create_superuser(
@@ -33,6 +36,11 @@ class User(AbstractUser):
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.MEMBER)
 
     objects: ClassVar[UserManager] = UserManager()
+
+    @property
+    def key_scopes(self) -> tuple[str, ...]:
+        """What a key of this person may be good for at most: all of it, or nothing while suspended."""
+        return SCOPES if self.is_active else ()
 
     class Meta:
         verbose_name = _("user")
@@ -70,17 +78,41 @@ class ApiKey(models.Model):
     lookup = models.CharField(_("start of the key"), max_length=16, unique=True)
     digest = models.BinaryField(max_length=32, editable=False)
     scopes = models.JSONField(_("scopes"), default=list)
+    # What it may not go beyond, besides its owner's quota (its own one is a ``Quota``).
+    model_names = models.JSONField(_("models"), default=list, blank=True)  # none: all of them
+    most_open = models.PositiveIntegerField(_("videos in the making at a time"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("ends"), null=True, blank=True)
     created_at = models.DateTimeField(_("made"), default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    # The secret before the last rotation opens too, until then.
+    old_digest = models.BinaryField(max_length=32, null=True, editable=False)
+    old_until = models.DateTimeField(null=True, blank=True, editable=False)
+    old_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When its allowance of creating calls is whole again, in Unix microseconds. See ``accounts.rates``.
+    creates_whole_at = models.BigIntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(most_open__isnull=True) | Q(most_open__gte=1), name="accounts_apikey_some_open"
+            ),
+            models.CheckConstraint(
+                condition=Q(old_digest__isnull=True, old_until__isnull=True)
+                | Q(old_digest__isnull=False, old_until__isnull=False),
+                name="accounts_apikey_old_secret_ends",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.label} ({self.lookup}…)"
+
+    def may(self, scope: str) -> bool:
+        """Whether it is good for this now: its owner may have lost what the key was once given."""
+        return scope in self.scopes and scope in self.user.key_scopes
 
 
 class Quota(models.Model):
@@ -97,6 +129,8 @@ class Quota(models.Model):
     api_key = models.OneToOneField(ApiKey, models.CASCADE, null=True, blank=True, related_name="quota")
     credits = models.PositiveBigIntegerField(_("credits per period"))
     period = models.CharField(_("period"), max_length=5, choices=Period, default=Period.MONTH)
+    # Set for a team or key that is not limited any more; what its wallet holds is still resolved in it.
+    lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -115,6 +149,10 @@ class Quota(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(credits__lte=settings.MAX_CREDITS), name="accounts_quota_credits_bounded"
+            ),
+            models.CheckConstraint(
+                condition=Q(lifted_at__isnull=True) | Q(user__isnull=True),
+                name="accounts_quota_of_a_user_stands",
             ),
         ]
 

@@ -69,7 +69,7 @@ def paying_wallets(
         owners |= Q(team=team)
     if api_key is not None:
         owners |= Q(api_key=api_key)
-    found = _current(Quota.objects.filter(owners))
+    found = _current(Quota.objects.filter(owners, lifted_at__isnull=True))
     if not any(quota.user_id for quota in found.values()):
         raise NoQuota(
             _("You have no quota yet, so nothing was made and nothing was charged. Ask an admin for one.")
@@ -82,7 +82,8 @@ def balances(user: User, *, api_key: ApiKey | None = None) -> list[Balance]:
     owners = Q(user=user) | Q(team__in=user.teams.all())
     if api_key is not None:
         owners |= Q(api_key=api_key)
-    found = _current(Quota.objects.filter(owners).select_related("team", "api_key"))
+    standing = Quota.objects.filter(owners, lifted_at__isnull=True)
+    found = _current(standing.select_related("team", "api_key"))
     wallets = Wallet.objects.in_bulk(found)
     known = [Balance(quota, wallets[wallet_id]) for wallet_id, quota in found.items()]
     return sorted(known, key=lambda b: (("user", "team", "key").index(b.scope), b.quota.pk))

@@ -16,9 +16,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import keys, quotas, services
+from accounts import quotas, services
 from accounts.forms import KeyForm, NewPasswordForm
-from accounts.models import Transfer, User
+from accounts.models import SCOPES, Transfer, User
 from accounts.signin import SignInForm
 from kling_platform.errors import PlatformError
 
@@ -96,7 +96,7 @@ def make_key(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {}
     status = 200
     if form.is_valid():
-        scopes = ("read",) if form.cleaned_data["read_only"] else keys.SCOPES
+        scopes = ("read",) if form.cleaned_data["read_only"] else SCOPES
         try:
             _key, text = services.make_key(
                 cast(User, request.user), label=form.cleaned_data["label"], scopes=scopes

@@ -46,6 +46,7 @@ class Status(models.TextChoices):
 
 
 OPEN = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING, Status.UNKNOWN)
+IN_FLIGHT = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING)
 TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 
 
@@ -135,6 +136,10 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
     def open(self) -> Self:
         return self.filter(status__in=OPEN)
+
+    def in_flight(self) -> Self:
+        """Those in the making. What is in doubt is not among them: it may stay so for days."""
+        return self.filter(status__in=IN_FLIGHT)
 
     def due(self, *statuses: str) -> Self:
         """Rows in one of these states whose time has come by the database's clock, oldest due first."""
@@ -294,6 +299,12 @@ class Generation(models.Model):
             # The library's pages, mine and everybody's, by key.
             models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="generations_of_user"),
             models.Index(F("created_at").desc(), F("id").desc(), name="generations_newest"),
+            # A key's own limit of videos in the making, counted by every create of it.
+            models.Index(
+                fields=["api_key"],
+                condition=Q(status__in=[s.value for s in IN_FLIGHT]),
+                name="generations_in_flight_of_key",
+            ),
         ]
 
     def __str__(self) -> str:

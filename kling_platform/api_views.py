@@ -24,12 +24,12 @@ class MissingScope(Forbidden):
 class KeyWithScope(BasePermission):
     """A key with the view's scope; where it names none, ``read`` for GET and HEAD, ``create`` for all else."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: Any) -> bool:
         if request.auth is None:
             return False
         key: Any = request.auth  # an accounts.models.ApiKey
-        needed = getattr(view, "scope", "") or ("read" if request.method in READING else "create")
-        if request.method in view.allowed_methods and needed not in key.scopes:
+        needed = view.scope or ("read" if request.method in READING else "create")
+        if request.method in view.allowed_methods and not key.may(needed):
             raise MissingScope(
                 _(
                     "This key lacks the scope “%(scope)s”, so nothing was done. "
@@ -41,10 +41,19 @@ class KeyWithScope(BasePermission):
 
 
 class ApiView(APIView):
-    """Refuses what has no key, not the scope, or no such method."""
+    """Refuses what has no key, not the scope, no such method, or comes too often.
+
+    ``makes``: whether its POST may make something that costs, and so counts as a creating call.
+    """
 
     permission_classes = [KeyWithScope]
     http_method_names = ["get", "head", "post"]
+    scope = ""
+    makes = True
+
+    def creates(self, request: Request) -> bool:
+        """Whether this is a creating call, which is counted exactly."""
+        return self.makes and not self.scope and request.method == "POST"
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         wrapped = super().initialize_request(request, *args, **kwargs)
@@ -54,6 +63,12 @@ class ApiView(APIView):
         if chunked and request.META.get("wsgi.input_terminated"):
             wrapped._stream = request.META["wsgi.input"]
         return wrapped
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in getattr(request, "rate_headers", {}).items():
+            response[name] = value
+        return response
 
 
 class Nowhere(ApiView):

@@ -31,6 +31,12 @@ INTRODUCTION = _(
     "people, in the language of your `Accept-Language`; decide by `code`; `param` names the field at fault. "
     "A refused request made nothing and cost nothing."
 )
+HOW_OFTEN = _(
+    "**How often.** Creating calls are counted exactly for each key, all others for each web process; the headers "
+    "`RateLimit-Policy` and `RateLimit` (for clients of OpenAI `x-ratelimit-…`) say what is left. Calls come back "
+    "evenly, not all at once. Over the limit: 429 with `Retry-After`. A key may have limits of its own, set on your "
+    "account page: models, videos in the making at a time (429, `too_many_open`), credits, an end."
+)
 TAGS = {
     "videos": _("Make videos, follow them and fetch them."),
     "webhooks": _("Be told when a video is ready or has failed, instead of asking."),
@@ -40,15 +46,24 @@ REFUSALS = {
     400: ("invalid_value", _("A value that cannot be; param names it.")),
     401: ("invalid_api_key", _("No key, or one that is not known or was revoked.")),
     402: ("insufficient_quota", _("A quota cannot pay (insufficient_quota), or there is none (no_quota).")),
-    403: ("missing_scope", _("The key lacks a scope, or its owner is suspended.")),
+    403: (
+        "missing_scope",
+        _("The key lacks a scope, may not use the model (model_not_allowed), or its owner is suspended."),
+    ),
     404: ("not_found", _("Not there, or not yours.")),
     409: ("wrong_state", _("Not possible in the state that it is in.")),
     413: ("body_too_large", _("The body is larger than 32 MB.")),
     415: ("unsupported_media_type", _("The body is not application/json.")),
     422: ("idempotency_key_reused", _("The Idempotency-Key belongs to another body.")),
+    429: (
+        "rate_limit_exceeded",
+        _(
+            "Too many calls (rate_limit_exceeded), or too many videos of the key in the making (too_many_open)."
+        ),
+    ),
     503: ("unavailable", _("The database is away for a moment.")),
 }
-ALWAYS = (401, 403, 503)
+ALWAYS = (401, 403, 429, 503)
 CLIENTS = {
     "curl": ("curl", "video.sh"),
     "python": ("Python", "video.py"),
@@ -57,10 +72,20 @@ CLIENTS = {
 }
 EXAMPLE_URL = "https://kling.example.com"  # in the head of each
 PARAM = "duration"  # of the example
-# Sent with a refusal, by any operation.
-HEADERS = {
-    "401": ("WWW-Authenticate", "string", "Bearer"),
-    "503": ("Retry-After", "integer", _("Seconds to wait.")),
+WAIT = {"Retry-After": ("integer", _("Seconds to wait."))}
+RATES = {
+    "RateLimit-Policy": ("string", _('The kind of call, how many a minute: "creates";q=300;w=60')),
+    "RateLimit": ("string", _('How many are left, and the seconds until all are back: "creates";r=299;t=1')),
+    "x-ratelimit-limit-requests": ("integer", _("The same for clients of OpenAI: how many a minute.")),
+    "x-ratelimit-remaining-requests": ("integer", _("How many are left.")),
+    "x-ratelimit-reset-requests": ("string", _("Until all are back: 1s")),
+}
+# Sent by any operation.
+HEADERS: dict[str, dict[str, tuple[str, Any]]] = {
+    "200": RATES,
+    "401": {"WWW-Authenticate": ("string", "Bearer")},
+    "429": WAIT | RATES,
+    "503": WAIT,
 }
 
 
@@ -108,7 +133,7 @@ def _refusal(status: int) -> OpenApiResponse:
 
 def introduce(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Put what belongs to no single operation into the schema; called by drf-spectacular at its end."""
-    result["info"]["description"] = str(INTRODUCTION)
+    result["info"]["description"] = f"{INTRODUCTION}\n\n{HOW_OFTEN}"
     result["servers"] = [{"url": settings.PUBLIC_URL}]
     result["tags"] = [{"name": name, "description": str(text)} for name, text in TAGS.items()]
     for operations in result["paths"].values():
@@ -119,9 +144,14 @@ def introduce(result: dict[str, Any], generator: Any, request: Any, public: bool
 
 
 def _declare_headers(responses: dict[str, Any]) -> None:
-    for status, (name, schema, text) in HEADERS.items():
+    for status, headers in HEADERS.items():
         if status in responses:
-            responses[status]["headers"] = {name: {"schema": {"type": schema}, "description": str(text)}}
+            responses[status].setdefault("headers", {}).update(
+                {
+                    name: {"schema": {"type": schema}, "description": str(text)}
+                    for name, (schema, text) in headers.items()
+                }
+            )
 
 
 def _drop_marks(part: Any) -> None:

@@ -203,9 +203,13 @@ Q_CLUSTER: dict[str, Any] = {
 }
 
 # --- API --------------------------------------------------------------------
+# Of one key; 0 is no limit. Far above what a program needs that waits for its videos, far below a runaway loop.
+API_CREATES_PER_MINUTE = env.number("API_CREATES_PER_MINUTE", 300, most=1_000_000)
+API_CALLS_PER_MINUTE = env.number("API_CALLS_PER_MINUTE", 6_000, most=1_000_000)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.api.limits.KeyRate"],
     "DEFAULT_PARSER_CLASSES": ["kling_platform.api.BoundedJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kling_platform.api.AlwaysJSON",

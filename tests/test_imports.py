@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "accounts.triggers": (),
     "accounts.ledger": (*BASE, "accounts.models"),
     "accounts.keys": (*BASE, "accounts.models"),
+    "accounts.rates": (*BASE, "accounts.models"),
     "accounts.quotas": (*BASE, "accounts.models", "accounts.ledger", "accounts.periods"),
     "accounts.services*": (
         *BASE,

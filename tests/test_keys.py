@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import RequestFactory
@@ -13,7 +14,7 @@ from rest_framework.request import Request
 
 from accounts import keys, services
 from accounts.authentication import KeyAuthentication
-from accounts.models import ApiKey, AuditEntry, User
+from accounts.models import ApiKey, AuditEntry, Quota, User
 from kling_platform.errors import InvalidValue, NotFound, Suspended
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
@@ -74,19 +75,154 @@ def test_a_key_may_read_create_or_both(alice: User, scopes: tuple[str, ...]) -> 
 
 
 def test_use_is_noted_at_most_once_a_minute(alice: User, alice_key: str) -> None:
-    key = keys.find(alice_key)
-    assert key is not None
-    keys.touch(key)
+    key = alice.api_keys.get()
+    keys.find(alice_key)
     key.refresh_from_db()
     first = key.last_used_at
-    keys.touch(key)
+    keys.find(alice_key)
     key.refresh_from_db()
     assert key.last_used_at == first is not None
     ApiKey.objects.update(last_used_at=timezone.now() - timedelta(minutes=2))
-    key.refresh_from_db()
-    keys.touch(key)
+    keys.find(alice_key)
     key.refresh_from_db()
     assert key.last_used_at is not None and key.last_used_at >= first
+
+
+def test_what_opens_nothing_notes_nothing(alice: User, alice_key: str) -> None:
+    body = alice_key[:14] + keys.make().text[14:-6]
+    keys.find(body + keys._checksum(body))
+    ApiKey.objects.update(expires_at=timezone.now())
+    keys.find(alice_key)
+    assert alice.api_keys.get().last_used_at is None
+
+
+@pytest.mark.postgres
+def test_both_ways_to_note_use_agree(alice: User, alice_key: str) -> None:
+    """PostgreSQL notes in the statement that finds; SQLite in one more, which must say the same."""
+    _key, new = services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=1)
+    long_ago = timezone.now() - timedelta(minutes=2)
+    noted = []
+    for text in (alice_key, new):
+        for last in (None, long_ago, timezone.now()):
+            for way in (keys.find, lambda text: keys.note_use(alice.api_keys.get(), text)):
+                ApiKey.objects.update(last_used_at=last, old_used_at=last)
+                way(text)
+                key = alice.api_keys.get()
+                noted.append((key.last_used_at != last, key.old_used_at != last))
+    assert noted[::2] == noted[1::2]
+    assert noted[::2] == [
+        (True, True),
+        (True, True),
+        (False, False),
+        (True, False),
+        (True, False),
+        (False, False),
+    ]
+
+
+# --- an end, and a new secret ------------------------------------------------------
+
+
+def test_a_key_ends_by_itself(alice: User, alice_key: str) -> None:
+    ApiKey.objects.update(expires_at=timezone.now() + timedelta(minutes=1))
+    assert keys.find(alice_key)
+    ApiKey.objects.update(expires_at=timezone.now())
+    assert keys.find(alice_key) is None
+    assert "has ended" in keys.why_ended(alice_key)
+
+
+def test_a_renewed_key_opens_with_both_secrets_for_a_while(alice: User, alice_key: str) -> None:
+    key, new = services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=24)
+    assert new != alice_key and new[:14] == alice_key[:14]
+    assert keys.find(new) == keys.find(alice_key) == key
+    ApiKey.objects.update(old_until=timezone.now())
+    assert keys.find(alice_key) is None and keys.find(new)
+    assert "replaced by a new one" in keys.why_ended(alice_key)
+    assert keys.why_ended("klp_" + "0" * 48) == ""
+
+
+def test_of_three_secrets_the_first_ends_at_once(alice: User, alice_key: str) -> None:
+    key_id = alice.api_keys.get().pk
+    second = services.rotate_key(alice, key_id, overlap_hours=24)[1]
+    third = services.rotate_key(alice, key_id, overlap_hours=24)[1]
+    assert [bool(keys.find(text)) for text in (alice_key, second, third)] == [False, True, True]
+
+
+def test_the_old_secret_can_be_ended_at_once(alice: User, alice_key: str) -> None:
+    key_id = alice.api_keys.get().pk
+    new = services.rotate_key(alice, key_id, overlap_hours=0)[1]
+    assert keys.find(alice_key) is None and keys.find(new)
+    newer = services.rotate_key(alice, key_id, overlap_hours=24)[1]
+    services.end_old_secret(alice, key_id)
+    assert keys.find(new) is None and keys.find(newer)
+    services.end_old_secret(alice, key_id)
+    assert AuditEntry.objects.filter(action="key.end_old").count() == 1
+
+
+def test_a_dead_key_is_not_renewed_and_revoking_ends_both_secrets(alice: User, alice_key: str) -> None:
+    key_id = alice.api_keys.get().pk
+    new = services.rotate_key(alice, key_id, overlap_hours=24)[1]
+    services.revoke_key(alice, key_id)
+    assert keys.find(alice_key) is keys.find(new) is None
+    assert "revoked" in keys.why_ended(new)
+    for change in (services.rotate_key, services.end_old_secret):
+        with pytest.raises(NotFound):
+            change(alice, key_id, **({"overlap_hours": 1} if change is services.rotate_key else {}))
+
+
+@pytest.mark.parametrize("hours", [-1, 7 * 24 + 1])
+def test_the_overlap_is_a_week_at_most(alice: User, alice_key: str, hours: int) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=hours)
+    assert refused.value.param == "overlap_hours"
+
+
+# --- what a key may --------------------------------------------------------------------
+
+
+def test_nobody_gives_a_key_more_than_both_may(alice: User, bob: User) -> None:
+    services.set_active(bob, False, actor=None)
+    bob.refresh_from_db()
+    with pytest.raises(Suspended):
+        services.make_key(bob, label="x")
+    with pytest.raises(InvalidValue, match="which its owner may not do"):
+        services.make_key(alice, label="x", actor=bob)
+
+
+def test_a_change_is_audited_with_before_and_after(alice: User) -> None:
+    key, _text = services.make_key(alice, label="Render")
+    limits = services.Limits(model_names=("kling-v2-6",), most_open=3, credits=100)
+    services.change_key(alice, key.pk, label="Night", scopes=("read", "create"), limits=limits)
+    key.refresh_from_db()
+    assert services.limits_of(key) == limits and key.label == "Night"
+    entries = AuditEntry.objects.filter(action__in=["key.change", "key.bound", "quota.set"])
+    told = {entry.action: entry.detail for entry in entries}
+    assert told["key.change"]["before"]["label"] == "Render"
+    assert told["key.bound"]["after"] == {"model_names": ["kling-v2-6"], "most_open": 3}
+    assert Quota.objects.get(api_key=key).credits == 100
+    services.change_key(alice, key.pk, label="Night", scopes=("read", "create"), limits=limits)
+    assert AuditEntry.objects.filter(action__in=told).count() == 4, "the quota of alice, and these three"
+
+
+@pytest.mark.parametrize(
+    ("limits", "param"),
+    [
+        ({"most_open": 0}, "most_open"),
+        ({"most_open": 10_001}, "most_open"),
+        ({"credits": -1}, "credits"),
+        ({"credits": 5, "period": "year"}, "period"),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "expires_at"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_and_changes_nothing(
+    alice: User, limits: dict[str, Any], param: str
+) -> None:
+    key, _text = services.make_key(alice, label="x")
+    with pytest.raises(InvalidValue) as refused:
+        services.change_key(alice, key.pk, label="y", scopes=("read",), limits=services.Limits(**limits))
+    assert refused.value.param == param
+    key.refresh_from_db()
+    assert (key.label, services.limits_of(key)) == ("x", services.Limits())
 
 
 # --- at the door -----------------------------------------------------------------

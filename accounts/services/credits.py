@@ -44,6 +44,7 @@ def set_quota(
         changed = Quota.objects.filter(pk=quota.pk, version=seen).update(
             credits=credits,
             period=period or quota.period,
+            lifted_at=None,
             version=F("version") + 1,
             updated_at=timezone.now(),
         )
@@ -64,6 +65,15 @@ def set_quota(
         **change._asdict(),
     )
     return change
+
+
+@transaction.atomic
+def lift_quota(owner: Team | ApiKey, *, actor: User | None) -> None:
+    """Limit a team or key no more. What its wallet holds is still resolved there, and it may get a quota again."""
+    field = {Team: "team", ApiKey: "api_key"}[type(owner)]
+    standing = Quota.objects.filter(**{field: owner}, lifted_at__isnull=True)
+    if standing.update(lifted_at=timezone.now(), version=F("version") + 1, updated_at=timezone.now()):
+        audit("quota.lift", owner, actor=actor)
 
 
 @transaction.atomic

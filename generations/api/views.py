@@ -77,6 +77,8 @@ class OneGeneration(ApiView):
 
 @documents.cancel
 class Cancel(ApiView):
+    makes = False
+
     def post(self, request: Request, generation_id: uuid.UUID) -> Response:
         generation = services.cancel(_own(request, generation_id), actor=_user(request))
         return Response(public.as_video(generation))

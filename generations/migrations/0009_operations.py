@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("generations", "0008_tags"),
+        ("generations", "0008_in_flight_of_key"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -20,6 +20,7 @@ from accounts import ledger, quotas
 from accounts.models import ApiKey, User
 from generations import catalogue, images, lifecycle
 from generations.models import TERMINAL, Event, Generation, InputImage, Status
+from generations.services import key_limits
 from generations.services.catalogues import current_rules, rules_of
 from generations.services.once import Once, take
 from generations.services.tags import tags_of
@@ -56,6 +57,8 @@ def create(
         raise Suspended(_("This account is suspended. Ask an admin."))
     rules = current_rules()
     recipe = catalogue.validate(request, rules)
+    if api_key is not None:
+        key_limits.check_model(api_key, recipe.model)
     frames = [_frame(image, field) for image, field in zip(recipe.images, _fields(request), strict=False)]
     generation = Generation(
         user=user,
@@ -102,6 +105,8 @@ def _create_paid(
             wake_dispatch()
             # Last, because it holds the wallet's row until the commit.
             ledger.reserve(wallets, generation.price, generation_id=generation.pk)
+            if generation.api_key is not None:
+                key_limits.check_open(generation.api_key)
     except ledger.CannotPay as error:
         raise quotas.refusal(error.wallet_id, wallets[error.wallet_id], generation.price) from error
 

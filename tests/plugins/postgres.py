@@ -19,6 +19,8 @@ OURS = "KLING_TEST_HOME"  # set by the first process; the workers of xdist inher
 # What somebody may have set for their own platform, and what no test shall depend on.
 FOREIGN = [
     "ALLOWED_HOSTS",
+    "API_CALLS_PER_MINUTE",
+    "API_CREATES_PER_MINUTE",
     "CRASH_AT",
     "DATABASE_URL",
     "DEBUG",

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("generations", "0007_usage"),
+        ("generations", "0009_operations"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

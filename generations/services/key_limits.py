@@ -1,0 +1,58 @@
+"""What a key's own limits say to one more generation."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import ApiKey
+from generations.models import Generation
+from kling_platform.errors import Forbidden, PlatformError
+
+RETRY_AFTER = 15  # seconds; videos take a minute or more, and nobody knows which one ends first
+
+
+class ModelNotAllowed(Forbidden):
+    """The key may not use this model (403)."""
+
+    code = "model_not_allowed"
+
+
+class TooManyOpen(PlatformError):
+    """The key has as many videos in the making as it may (429)."""
+
+    code = "too_many_open"
+    status = 429
+
+
+def check_model(key: ApiKey, model: str) -> None:
+    """``ModelNotAllowed`` for a model that the key's list does not name."""
+    if key.model_names and model not in key.model_names:
+        raise ModelNotAllowed(
+            _("This key may use %(models)s only. Nothing was made, nothing was charged.")
+            % {"models": ", ".join(key.model_names)},
+            param="model",
+        )
+
+
+def check_open(key: ApiKey) -> None:
+    """``TooManyOpen`` where the newest generation of the key, just written, is one too many.
+
+    To be called after its credits are held, in the same transaction: all generations of a key are paid
+    from its owner's wallet, whose row is locked by then. So they are counted one after the other, each
+    with a snapshot that has all before it, and no two can both be the last one that fits.
+    """
+    if key.most_open is None:
+        return
+    if Generation.objects.filter(api_key=key).in_flight().count() > key.most_open:
+        raise TooManyOpen(
+            ngettext(
+                "This key may have %(most)d video in the making at a time, and has it. Nothing was made, "
+                "nothing was charged; try again when it is ready.",
+                "This key may have %(most)d videos in the making at a time, and has them. Nothing was made, "
+                "nothing was charged; try again when one is ready.",
+                key.most_open,
+            )
+            % {"most": key.most_open},
+            retry_after=RETRY_AFTER,
+        )
