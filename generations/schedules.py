@@ -12,6 +12,7 @@ SCHEDULES = {
     "deliver": ("generations.deliveries.deliver", 1),
     "alarms": ("generations.upkeep.tell_admins", 5),
     "sum_up": ("generations.tasks.sum_up", 15),
+    "verify": ("generations.upkeep.verify", 5),
     "tidy": ("generations.tasks.tidy", 60),
     "forget": ("generations.deliveries.forget", 60),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from itertools import groupby
 
 from django.conf import settings
@@ -10,13 +11,19 @@ from django.core.mail import EmailMessage
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.invariants import INVARIANTS as OF_ACCOUNTS
+from accounts.invariants import Invariant, Scope
 from accounts.models import User
-from generations import lanes
+from generations import invariants, lanes
+from generations.invariants import INVARIANTS as OF_GENERATIONS
 from generations.models import Alarm
 from kling_platform import alarms
 
 log = logging.getLogger(__name__)
 
+VERIFY_EVERY = 5  # minutes
+# No look begins after so many seconds: well before the task's timeout.
+VERIFY_SECONDS = 45
 SHOWN = 20  # alarms of a kind in one mail; the rest is counted
 
 
@@ -70,3 +77,30 @@ def _times(row: Alarm) -> str:
     if row.times == 1:
         return ""
     return ngettext(" (%(times)d time)", " (%(times)d times)", row.times) % {"times": row.times}
+
+
+def verify() -> int:
+    """Look at the newest steps and at a part of all history; an alarm for each breach, and never a repair.
+
+    ``manage.py verify`` looks at everything. Returns how many invariants are breached.
+    """
+    ends = time.monotonic() + VERIFY_SECONDS
+    number = int(time.time() // (VERIFY_EVERY * 60))
+    breached = 0
+    for scope in (invariants.newest(), invariants.part(number)):
+        for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS):
+            if time.monotonic() > ends:
+                log.warning("verify had no time for: %s", invariant.name)
+            elif not invariant.whole:
+                breached += _verified(invariant, scope)
+    return breached
+
+
+def _verified(invariant: Invariant, scope: Scope) -> bool:
+    """Whether it is breached. What a second look no longer sees was a file that came or went between two questions."""
+    breaches = invariant.breaches(scope) and invariant.breaches(scope)
+    if not breaches:
+        return False
+    more = f" (and {len(breaches) - 1} more)" if len(breaches) > 1 else ""
+    alarms.ring(Alarm.Kind.BREACH, f"{invariant.name}: {breaches[0][:200]}{more}")
+    return True

@@ -17,9 +17,9 @@ from accounts import ledger, quotas, triggers
 from accounts import services as people
 from accounts.invariants import INVARIANTS as OF_ACCOUNTS
 from accounts.models import Quota, Transfer, User, Wallet
-from generations import services
+from generations import invariants, services, upkeep
 from generations.invariants import INVARIANTS as OF_GENERATIONS
-from generations.models import DailyUsage, Event, Generation, InputImage, Status, Video
+from generations.models import Alarm, DailyUsage, Event, Generation, InputImage, Status, Video
 from tests.makers import ask, claim_one, storing, submitted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
@@ -296,7 +296,7 @@ BREACHES = [
     (edit_a_quota_by_hand, NAMES["open_wallets_carry_their_quota"]),
     (break_a_check, CHECKS_A),
     (drop_an_index, STAND_A),
-    (drop_a_trigger, NAMES["missing"]),
+    (drop_a_trigger, NAMES["triggers_stand"]),
     (charge_too_early, NAMES["credits_follow_the_state"]),
     (change_a_price, NAMES["credits_follow_the_state"]),
     (succeed_by_hand, NAMES["credits_follow_the_state"]),
@@ -319,16 +319,33 @@ BREACHES = [
 ON_POSTGRES = [(use_an_id_twice, NAMES["upstream_ids_are_unique"]), (use_an_id_twice, STAND_G)]
 
 
+EVERY = {invariant.name: invariant for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS)}
+
+
+def seen_by_the_clock(name: str) -> bool:
+    """Whether the look of every few minutes sees it, where it looks for this at all."""
+    return EVERY[name].whole or bool(EVERY[name].breaches(invariants.newest()))
+
+
 def test_every_breach_is_found(world: None) -> None:
-    """One world for all: each breach is planted in a savepoint, looked for, and rolled back."""
+    """One world for all: each breach is planted in a savepoint, looked for, and rolled back.
+
+    The command sees it, and so does the look of every few minutes.
+    """
     overlooked = []
     for plant, name in [*(ON_POSTGRES if connection.vendor == "postgresql" else []), *BREACHES]:
         with transaction.atomic():
             plant()
             status, lines = verify()
+            seen = seen_by_the_clock(name)
             transaction.set_rollback(True)
         mend_what_no_transaction_takes_back()
-        if status != 1 or f"ok {name}" in lines or not any(x.startswith(f"BREACH {name}: ") for x in lines):
+        if (
+            status != 1
+            or not seen
+            or f"ok {name}" in lines
+            or not any(x.startswith(f"BREACH {name}: ") for x in lines)
+        ):
             overlooked.append((plant.__name__, name))
     assert overlooked == []
 
@@ -345,3 +362,39 @@ def test_many_breaches_are_counted_and_not_all_listed(alice: User) -> None:
         ledger.reserve([wallet.pk], 1, generation_id=uuid.uuid4())
     lines = [line for line in verify()[1] if line.startswith("BREACH no credits are held")]
     assert len(lines) == 21 and lines[-1].endswith("and 10 more")
+
+
+# --- the look of every few minutes ----------------------------------------------------------
+
+
+def test_a_breach_rings_and_is_not_mended(world: None) -> None:
+    mint()
+    assert upkeep.verify() > 0
+    alarm = Alarm.objects.filter(kind=Alarm.Kind.BREACH).earliest("pk")
+    assert alarm.text.startswith(f"{NAMES['wallets_equal_their_journal']}: wallet ")
+    assert verify()[0] == 1
+
+
+def test_a_sound_platform_rings_for_nothing(world: None) -> None:
+    assert upkeep.verify() == 0
+    assert not Alarm.objects.filter(kind=Alarm.Kind.BREACH).exists()
+
+
+def test_the_parts_are_all_of_history_and_each_is_seen_once(world: None) -> None:
+    scopes = [invariants.part(number) for number in range(invariants.PARTS)]
+    seen = [pk for scope in scopes for pk in Generation.objects.filter(scope.generations).values_list("pk")]
+    assert sorted(seen) == sorted(Generation.objects.values_list("pk"))
+    wallets = [pk for scope in scopes for pk in scope.of_wallets.values_list("pk")]
+    assert sorted(wallets) == sorted(Wallet.objects.values_list("pk"))
+
+
+def test_an_old_breach_is_found_when_its_part_has_its_turn(
+    world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invariants, "NEWEST", 0)
+    forget_a_history()
+    lost = Generation.objects.get(events=None)
+    turn = uuid.UUID(str(lost.pk)).int >> 120
+    for number, breached in ((turn, 1), (turn + 1, 0)):
+        monkeypatch.setattr(upkeep.time, "time", lambda number=number: (number + 256) * 300.0)
+        assert (upkeep.verify() > 0) == bool(breached)
