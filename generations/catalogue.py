@@ -7,6 +7,7 @@ list, so 720p costs 3 credits a second, 1080p 5, and 1080p with sound 10.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -175,6 +176,20 @@ def credits_for(model: str, mode: str, *, seconds: int, sound: bool, rules: Rule
 def price(recipe: Recipe, rules: Rules) -> int:
     """Price of a recipe in whole credits."""
     return credits_for(recipe.model, recipe.mode, seconds=recipe.seconds, sound=recipe.sound, rules=rules)
+
+
+def pixels(resolution: str, size: str) -> tuple[int, int] | None:
+    """Width and height that a quality (720p) and a ratio come to: as many pixels in any ratio as in 16:9.
+
+    None for a quality whose name does not say it.
+    """
+    if not re.fullmatch(r"[1-9][0-9]{2,3}p", resolution):
+        return None
+    across, down = (int(part) for part in size.split(":"))
+    height = int(resolution.removesuffix("p"))
+    area = height * height * 16 / 9
+    width = math.sqrt(area * across / down)
+    return round(width / 2) * 2, round(width * down / across / 2) * 2
 
 
 def offer(rules: Rules) -> dict[str, Any]:

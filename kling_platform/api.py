@@ -30,6 +30,8 @@ TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+# The refusals that the same request may not meet a little later.
+CURED_BY_TIME = (408, 425, 429)
 CHUNK = 64 * 1024
 # A client that sends before it listens hears its 413 only when its whole body was taken; this much of it is.
 DRAINED_BYTES = 128 * 1024 * 1024
@@ -63,10 +65,7 @@ class BoundedJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
-        body = _read(stream)
-        announced = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
-        if announced.isdigit() and len(body) < int(announced):
-            raise _broken_off()
+        body = read_body(stream, parser_context["request"])
         try:
             value = read_json(body.decode("utf-8"))
         except UnicodeDecodeError as error:
@@ -76,21 +75,24 @@ class BoundedJSONParser(BaseParser):
         return value
 
 
-def _read(stream: Any) -> bytes:
-    """The whole body, or the 413 that names the limit."""
+def read_body(stream: Any, request: Request) -> bytes:
+    """The whole body, or the 413 that names the limit; ``InvalidValue`` where it broke off."""
     try:
         body = stream.read(settings.MAX_BODY_BYTES + 1)
         drained = len(body) if len(body) > settings.MAX_BODY_BYTES else 0
         while 0 < drained < DRAINED_BYTES and (more := stream.read(CHUNK)):
             drained += len(more)
     except Exception as error:  # a line that breaks, or chunks that are none: each server has its own kinds
-        raise _broken_off() from error
+        raise broken_off() from error
     if drained:
         raise _too_large()
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    if announced.isdigit() and len(body) < int(announced):
+        raise broken_off()
     return body
 
 
-def _broken_off() -> InvalidValue:
+def broken_off() -> InvalidValue:
     return InvalidValue(_("The body broke off before its end, so nothing was made. Send it again."))
 
 
@@ -126,6 +128,8 @@ def render_error(error: Exception, context: dict[str, Any]) -> Response | None:
         headers["Retry-After"] = str(refusal.retry_after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if 400 <= status < 500 and status not in CURED_BY_TIME:
+        headers["X-Should-Retry"] = "false"  # OpenAI's clients would try a 409 twice more
     return Response(body, status=status, headers=headers)
 
 

@@ -29,6 +29,11 @@ OPERATIONS = [
     ("POST", f"{GENERATIONS}/{ID}/retry"),
     ("GET", f"{GENERATIONS}/{ID}/content"),
     ("GET", f"{GENERATIONS}/export"),
+    ("GET", "/v1/videos"),
+    ("POST", "/v1/videos"),
+    ("GET", f"/v1/videos/{ID}"),
+    ("DELETE", f"/v1/videos/{ID}"),
+    ("GET", f"/v1/videos/{ID}/content"),
 ]
 
 
@@ -122,12 +127,18 @@ def test_head_needs_the_scope_of_get(alice: User) -> None:
     assert Api(text).send("HEAD", "/v1/models").status_code == 403
 
 
-@pytest.mark.parametrize("path", ["", "/content"])
+@pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "GET" and ID in path])
 def test_a_stranger_gets_404(alice: User, bob_key: str, path: str) -> None:
-    theirs = Api(bob_key).get(f"{GENERATIONS}/{finished(alice).pk}{path}")
-    none = Api(bob_key).get(f"{GENERATIONS}/{uuid.uuid4()}{path}")
+    theirs = Api(bob_key).get(path.replace(ID, str(finished(alice).pk)))
+    none = Api(bob_key).get(path.replace(ID, str(uuid.uuid4())))
     assert theirs.status_code == none.status_code == 404
     assert error(theirs) == error(none)
+
+
+def test_a_stranger_deletes_nothing(alice: User, bob_key: str) -> None:
+    ready = finished(alice)
+    assert Api(bob_key).send("DELETE", f"/v1/videos/{ready.pk}").status_code == 404
+    assert Generation.objects.owned_by(alice).get() == ready
 
 
 def test_a_stranger_cancels_nothing(alice: User, bob_key: str) -> None:

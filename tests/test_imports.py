@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kling_platform.egress": ("kling_platform.errors",),
     "kling_platform.api": BASE,
     "kling_platform.alarms": (*BASE, "generations.models"),
+    "kling_platform.multipart": (*BASE, "kling_platform.api"),
     "accounts.models": BASE,
     "accounts.periods": (),
     "accounts.triggers": (),

@@ -53,6 +53,11 @@ def test_every_address_of_the_contract_is_there(schema: dict[str, Any]) -> None:
         ("POST", one + "/retry"),
         ("GET", one + "/content"),
         ("GET", GENERATIONS + "/export"),
+        ("POST", "/v1/videos"),
+        ("GET", "/v1/videos"),
+        ("GET", "/v1/videos/{video_id}"),
+        ("DELETE", "/v1/videos/{video_id}"),
+        ("GET", "/v1/videos/{video_id}/content"),
         ("GET", "/v1/models"),
         ("GET", "/v1/quota"),
     }
@@ -120,9 +125,9 @@ def strict(part: Any) -> Any:
     made = {name: strict(inner) for name, inner in part.items()}
     if made.get("type") == "object" and "properties" in made:
         made.setdefault("additionalProperties", False)
-    if made.pop("nullable", False):
-        made["type"] = [made["type"], "null"]
-    return made
+    if not made.pop("nullable", False):
+        return made
+    return made | {"type": [made["type"], "null"]} if "type" in made else {"anyOf": [made, {"type": "null"}]}
 
 
 @pytest.mark.django_db
@@ -149,6 +154,12 @@ def test_real_answers_are_what_the_schema_says(schema: dict[str, Any], alice: Us
             json.loads(line)
         )
     conforms(schema, ("DELETE", one), api.send("DELETE", f"{GENERATIONS}/{ready.pk}"))
+    video = "/v1/videos/{video_id}"
+    conforms(schema, ("POST", "/v1/videos"), api.post("/v1/videos", TEXT))
+    for generation in (canceled, ready):
+        conforms(schema, ("GET", video), api.get(f"/v1/videos/{generation.pk}"))
+    conforms(schema, ("GET", "/v1/videos"), api.get("/v1/videos"))
+    conforms(schema, ("DELETE", video), api.send("DELETE", f"/v1/videos/{ready.pk}"))
     conforms(schema, ("GET", "/v1/models"), api.get("/v1/models"))
     conforms(schema, ("GET", "/v1/quota"), api.get("/v1/quota"))
 

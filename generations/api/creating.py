@@ -33,10 +33,10 @@ def once_from(request: Request, asked: Any, answer: Callable[[Any], dict[str, An
     )
 
 
-def respond(answered: services.Answered) -> Response:
+def respond(answered: services.Answered, headers: dict[str, str] | None = None) -> Response:
     """The answer, which says when nothing was made for it."""
-    headers = {"Idempotent-Replayed": "true"} if answered.replayed else {}
-    return Response(answered.answer, headers=headers)
+    replayed = {"Idempotent-Replayed": "true"} if answered.replayed else {}
+    return Response(answered.answer, headers={**(headers or {}), **replayed})
 
 
 def _key(request: Request) -> str:

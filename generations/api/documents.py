@@ -111,6 +111,17 @@ ORDER = OpenApiParameter(
     "order", str, enum=["desc", "asc"], default="desc", description=_("By time of creation.")
 )
 
+# Of every list of generations.
+PAGING = [
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        description=_("How many."),
+    ),
+    OpenApiParameter("after", OpenApiTypes.UUID, description=_("The id that the page begins behind.")),
+    ORDER,
+]
+
 generations = extend_schema_view(
     post=extend_schema(
         operation_id="create_generation",
@@ -137,18 +148,7 @@ generations = extend_schema_view(
             "be combined; a parameter that is not named here is refused."
         ),
         responses=answers(VideoPageSerializer, 400, 404),
-        parameters=[
-            *parameters(),
-            OpenApiParameter(
-                "limit",
-                {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-                description=_("How many."),
-            ),
-            OpenApiParameter(
-                "after", OpenApiTypes.UUID, description=_("The id that the page begins behind.")
-            ),
-            ORDER,
-        ],
+        parameters=[*parameters(), *PAGING],
     ),
 )
 

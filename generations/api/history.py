@@ -38,12 +38,15 @@ def nothing_here(param: str | None = None) -> NotFound:
     return NotFound(_("There is no generation with this id, or it is not yours."), param=param)
 
 
-def page(request: Request) -> Page:
-    """The page that the address asks for. Three questions at most with the key's, a search one or two more."""
+def page(request: Request, rows: GenerationQuerySet | None = None) -> Page:
+    """The page that the address asks for, of one's own rows or of these of them.
+
+    Three questions at most with the key's, a search one or two more.
+    """
     query = request.query_params
     limit, down = limit_from(query), descends(query)
     wanted = condition(query, besides=PAGING)
-    rows = own_rows(request)
+    rows = own_rows(request) if rows is None else rows
     if "after" in query:
         rows = _behind(rows, _cursor(request, query["after"]), down)
     stopped_at = None

@@ -13,12 +13,12 @@ from rest_framework.response import Response
 from accounts.models import ApiKey, User
 from generations import links, public, services
 from generations.api import answers, documents, exports, history
+from generations.api.content import serve_video
 from generations.api.creating import once_from, respond
 from generations.api.history import nothing_here, own_rows
-from generations.models import OPEN, Generation, Status
-from kling_platform import ranges
+from generations.models import Generation
 from kling_platform.api_views import ApiView
-from kling_platform.errors import Forbidden, InvalidValue, Suspended, WrongState
+from kling_platform.errors import Forbidden, InvalidValue, Suspended
 
 
 def _user(request: Request) -> User:
@@ -122,22 +122,7 @@ class Content(ApiView):
 
     def get(self, request: Request, generation_id: uuid.UUID) -> HttpResponseBase:
         generation = self._find(request, generation_id)
-        if generation.status != Status.SUCCEEDED:
-            raise WrongState(
-                _("The video is still in the making. Read the generation until its status is succeeded.")
-                if generation.status in OPEN
-                else _("There is no video: this generation failed or was canceled.")
-            )
-        video = generation.video
-        response = ranges.serve(
-            request._request,
-            video.file,
-            content_type="video/mp4",
-            etag=video.sha256,
-            filename=f"{generation_id}.mp4",
-            last_modified=video.stored_at,
-        )
-        response["Cache-Control"] = "private, no-cache"  # may be kept, and is asked for again each time
+        response = serve_video(request._request, generation)
         if self.linked:  # whoever has the link may show the video, on a page of their own too
             response["Cross-Origin-Resource-Policy"] = "cross-origin"
         return response

@@ -46,6 +46,7 @@ from generations.services.outcomes import (
     record_submitted,
     record_throttled,
 )
+from generations.services.paces import SOON_SECONDS, look_again
 from generations.services.polls import (
     PollDue,
     claim_polls,
@@ -92,6 +93,7 @@ from generations.services.webhooks import (
 __all__ = [
     "DAYS_A_RUN",
     "MOST_TAGS",
+    "SOON_SECONDS",
     "Answered",
     "DeliveryDue",
     "Forecast",
@@ -123,6 +125,7 @@ __all__ = [
     "forget_rules",
     "has_deliveries",
     "health",
+    "look_again",
     "make_once",
     "may_change",
     "names_mode",

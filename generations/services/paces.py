@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
+from django.utils import timezone
 
 from generations import pacing
-from generations.models import Generation
+from generations.models import Generation, Status
 
 REMEMBERED = 200
 KEPT_SECONDS = 60.0
+SOON_SECONDS = 2.0
 # A poll may leave this much later than planned, and still not come too close to the next one.
 SPARE_SECONDS = 0.5
 
@@ -62,6 +64,17 @@ def first_gap(generation_id: uuid.UUID) -> timedelta:
     """From the submit to the first poll."""
     kind = Generation.objects.values_list("model", "seconds", "mode").get(pk=generation_id)
     return gap(Kind(*kind), 0.0)
+
+
+def look_again(generation: Generation) -> float:
+    """Seconds after which somebody who waits for an open generation may see more of it, from 1 to 30.
+
+    What runs is not known better before our own next poll; what waits for its turn or is being saved moves soon.
+    """
+    if generation.status not in (Status.RUNNING, Status.UNKNOWN) or generation.next_check_at is None:
+        return SOON_SECONDS
+    until = (generation.next_check_at - timezone.now()).total_seconds()
+    return min(30.0, max(1.0, until + SPARE_SECONDS))
 
 
 def forget() -> None:
