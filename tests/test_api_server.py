@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -47,7 +48,8 @@ class Server:
             for part in parts:
                 line.sendall(part)
             if end:
-                line.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):  # the server may have answered and hung up already
+                    line.shutdown(socket.SHUT_WR)
             data = b""
             while more := line.recv(65536):
                 data += more
