@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 # What an API key may be good for.
 SCOPES = ("read", "create", "webhooks")
+ENDS_SOON = timedelta(days=14)
 
 
 class UserManager(DjangoUserManager["User"]):
@@ -109,6 +111,20 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} ({self.lookup}…)"
+
+    @property
+    def has_ended(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def ends_soon(self) -> bool:
+        """Soon enough to think of another one."""
+        soon = timezone.now() + ENDS_SOON
+        return not self.has_ended and self.expires_at is not None and self.expires_at <= soon
+
+    @property
+    def old_secret_lives(self) -> bool:
+        return self.old_until is not None and self.old_until > timezone.now()
 
     def may(self, scope: str) -> bool:
         """Whether it is good for this now: its owner may have lost what the key was once given."""

@@ -7,6 +7,4 @@ urlpatterns = [
     path("signout", views.signout, name="signout"),
     path("account", views.account, name="account"),
     path("account/password", views.password, name="password"),
-    path("account/keys", views.make_key, name="make_key"),
-    path("account/keys/<int:key_id>/revoke", views.revoke_key, name="revoke_key"),
 ]

@@ -16,11 +16,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import quotas, services
-from accounts.forms import KeyForm, NewPasswordForm
-from accounts.models import SCOPES, Transfer, User
+from accounts import quotas
+from accounts.forms import NewPasswordForm
+from accounts.models import Transfer, User
 from accounts.signin import SignInForm
-from kling_platform.errors import PlatformError
 
 LINES = 10
 
@@ -70,7 +69,6 @@ def _account(request: HttpRequest) -> dict[str, Any]:
     return {
         "balances": quotas.balances(user),
         "keys": user.api_keys.filter(revoked_at__isnull=True),
-        "key_form": KeyForm(),
         **_lines(request),
     }
 
@@ -83,49 +81,6 @@ def _lines(request: HttpRequest) -> dict[str, Any]:
         rows = rows.filter(pk__lt=min(int(before), 2**63 - 1))
     lines = list(rows[: LINES + 1])
     return {"lines": lines[:LINES], "more": lines[LINES - 1].pk if len(lines) > LINES else None}
-
-
-@sensitive_post_parameters()
-@never_cache
-@login_required
-def make_key(request: HttpRequest) -> HttpResponse:
-    """A new key. Its text is in this one answer and nowhere else, so there is no redirect."""
-    if request.method != "POST":
-        return redirect("/account#keys")
-    form = KeyForm(request.POST)
-    context: dict[str, Any] = {}
-    status = 200
-    if form.is_valid():
-        scopes = ("read",) if form.cleaned_data["read_only"] else SCOPES
-        try:
-            _key, text = services.make_key(
-                cast(User, request.user), label=form.cleaned_data["label"], scopes=scopes
-            )
-            context = {"new_key": text, "new_label": form.cleaned_data["label"]}
-            form = KeyForm()
-        except PlatformError as refusal:
-            form.add_error("label", str(refusal))
-            status = refusal.status
-    template = "accounts/_keys.html" if request.headers.get("HX-Request") else "accounts/account.html"
-    context = {**_account(request), **context, "key_form": form}
-    # htmx swaps only successful answers; the refusal stands in the form.
-    return render(request, template, context, status=200 if request.headers.get("HX-Request") else status)
-
-
-@login_required
-@require_POST
-def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
-    """End a key at once."""
-    try:
-        key = services.revoke_key(cast(User, request.user), key_id)
-    except PlatformError as refusal:
-        return _not_found(request, refusal)
-    messages.success(request, _("The key “%(label)s” no longer opens anything.") % {"label": key.label})
-    return redirect("/account#keys")
-
-
-def _not_found(request: HttpRequest, refusal: PlatformError) -> HttpResponse:
-    return render(request, f"{refusal.status}.html", {"message": refusal.message}, status=refusal.status)
 
 
 @sensitive_post_parameters()

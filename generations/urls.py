@@ -1,6 +1,6 @@
 from django.urls import path
 
-from generations import views, webhook_views
+from generations import key_views, views, webhook_views
 
 urlpatterns = [
     path("", views.library, name="library"),
@@ -14,6 +14,11 @@ urlpatterns = [
     path("g/<uuid:generation_id>/retry", views.retry, name="retry"),
     path("g/<uuid:generation_id>/delete", views.delete, name="delete"),
     path("g/<uuid:generation_id>/undelete", views.undelete, name="undelete"),
+    path("account/keys/new", key_views.new_key, name="new_key"),
+    path("account/keys/<int:key_id>", key_views.key, name="key"),
+    path("account/keys/<int:key_id>/rotate", key_views.rotate, name="rotate_key"),
+    path("account/keys/<int:key_id>/end-old", key_views.end_old, name="end_old_key"),
+    path("account/keys/<int:key_id>/revoke", key_views.revoke, name="revoke_key"),
     path("account/webhooks", webhook_views.webhooks, name="webhooks"),
     path("account/webhooks/<uuid:webhook_id>", webhook_views.webhook, name="webhook"),
     path("account/webhooks/<uuid:webhook_id>/rotate", webhook_views.rotate, name="webhook_rotate"),

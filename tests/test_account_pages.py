@@ -1,4 +1,4 @@
-"""The account page over HTTP: credits, keys, password."""
+"""The account page over HTTP: credits and password. ``test_key_pages`` has the keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 from django.test import Client
 
-from accounts.models import ApiKey, User
+from accounts.models import User
 from tests.conftest import PASSWORD
 from tests.makers import ask
 from tests.portal import signed_in
@@ -35,42 +35,6 @@ def test_money_lines_page_by_key(alice: User) -> None:
 def test_nobody_sees_anothers_money(alice: User, bob: User) -> None:
     generation = ask(alice)
     assert str(generation.pk) not in signed_in(bob).get("/account").content.decode()
-
-
-@pytest.mark.parametrize("script", [True, False])
-def test_a_key_is_shown_once(alice: User, script: bool) -> None:
-    client = signed_in(alice)
-    answer = client.post(
-        "/account/keys", {"label": "Render"}, headers={"hx-request": "true"} if script else {}
-    )
-    shown = re.search(r'value="(klp_\w+)"', answer.content.decode())
-    assert shown
-    assert "no-store" in answer["Cache-Control"]
-    assert shown[1] not in client.get("/account").content.decode()
-    models = client.get("/v1/models", headers={"authorization": f"Bearer {shown[1]}"})
-    assert models.status_code == 200
-
-
-def test_a_key_needs_a_name(alice: User) -> None:
-    answer = signed_in(alice).post("/account/keys", {"label": " "})
-    assert answer.status_code == 400
-    assert "Give the key a name" in answer.content.decode()
-    assert not ApiKey.objects.exists()
-
-
-def test_a_key_may_be_for_reading_only(alice: User) -> None:
-    signed_in(alice).post("/account/keys", {"label": "Render", "read_only": "on"})
-    assert ApiKey.objects.get().scopes == ["read"]
-
-
-def test_a_revoked_key_is_gone_and_a_strangers_is_404(alice: User, bob: User) -> None:
-    client = signed_in(alice)
-    client.post("/account/keys", {"label": "Render"})
-    key = ApiKey.objects.get()
-    assert signed_in(bob).post(f"/account/keys/{key.pk}/revoke").status_code == 404
-    page = client.post(f"/account/keys/{key.pk}/revoke", follow=True).content.decode()
-    assert "no longer opens anything" in page
-    assert key.lookup not in page
 
 
 def test_a_new_password_ends_other_sessions(alice: User) -> None:

@@ -20,6 +20,7 @@ from kling_platform.errors import InvalidValue, NotFound, Suspended, WrongState
 
 MOST_OPEN = 10_000
 MOST_OVERLAP_HOURS = 7 * 24
+LONGEST_LIFE = timedelta(days=3_660)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Limits:
                 _("Videos at a time are a number from 1 to %(most)d.") % {"most": MOST_OPEN},
                 param="most_open",
             )
+        if self.expires_at is not None and self.expires_at > timezone.now() + LONGEST_LIFE:
+            raise InvalidValue(_("A key ends within ten years, or never."), param="expires_at")
 
 
 @transaction.atomic

@@ -41,6 +41,10 @@ document.addEventListener("click", (event) => {
   else if ("closeDialog" in data) target.closest("dialog").close();
 });
 
+// An answer to a form that shows a secret has the address of what it is about: loading it again sends nothing again.
+const here = document.querySelector("[data-address]");
+if (here) history.replaceState(null, "", here.dataset.address);
+
 // A form is sent once: the button shows that it is on its way until the next page is there.
 document.addEventListener("submit", (event) => {
   const form = event.target;

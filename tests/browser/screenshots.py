@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,10 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     """A library as a working week leaves it; the address of each page by name."""
     mira = person("mira")
     person("newcomer", credits=500)
-    people.make_key(mira, label="Render script")
     people.make_key(mira, label="Colour grading room", scopes=("read",))
+    limits = people.Limits(model_names=("kling-v2-6",), most_open=3, credits=500, expires_at=in_three_days())
+    key, _text = people.make_key(mira, label="Render script", scopes=("read", "create"), limits=limits)
+    people.rotate_key(mira, people.make_key(mira, label="Edit bay")[0].pk, overlap_hours=24)
     made = [ask(mira, **shot) for shot in SHOTS]
     work(120)
     canceled = services.cancel(ask(mira, prompt="Paper boats drift down a flooded street."), actor=mira)
@@ -89,9 +91,15 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
         "detail-waiting": f"/g/{waiting.pk}",
         "detail-canceled": f"/g/{canceled.pk}",
         "account": "/account",
+        "key": f"/account/keys/{key.pk}",
+        "key-new": "/account/keys/new",
         "password": "/account/password",
         "not-found": "/nothing-here",
     }
+
+
+def in_three_days() -> datetime:
+    return timezone.now() + timedelta(days=3, minutes=5)
 
 
 def test_take_them_all(

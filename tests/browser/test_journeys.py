@@ -16,7 +16,8 @@ from django.utils.module_loading import import_string
 from PIL import Image
 from playwright.sync_api import expect
 
-from accounts.models import User
+from accounts import services as people
+from accounts.models import ApiKey, User
 from generations import services
 from generations.models import Generation, InputImage, Status
 from tests.browser.conftest import accessibility, too_wide
@@ -249,11 +250,20 @@ def test_the_library_changes_without_a_reload(
 def test_a_key_is_made_shown_once_and_revoked(page: Page, portal: str, alice: User, sign_in: SignIn) -> None:
     sign_in(alice)
     page.goto(f"{portal}/account")
-    page.get_by_label("New key").fill("Render script")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("link", name="Make a key").click()
+    page.get_by_label("Name").fill("Render script")
+    page.get_by_label("Webhooks").uncheck()
+    page.get_by_label("Videos in the making at a time").fill("2")
+    page.get_by_role("button", name="Make the key").click()
     expect(page.get_by_label("New API key")).to_have_value(re.compile("^klp_"))
     page.reload()
     expect(page.get_by_label("New API key")).to_have_count(0)
+    expect(page.get_by_label("Videos in the making at a time")).to_have_value("2")
+    assert ApiKey.objects.get().scopes == ["create", "read"], "loading it again made no second one"
+    page.get_by_role("button", name="Renew the key").click()
+    expect(page.get_by_label("New API key")).to_have_value(re.compile("^klp_"))
+    expect(page.get_by_text("The old key works for another")).to_be_visible()
+    page.goto(f"{portal}/account")
     page.get_by_role("button", name="Revoke Render script").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     expect(page.get_by_text("no longer opens anything")).to_be_visible()
@@ -323,6 +333,8 @@ def every_page(alice: User, sandbox: Any, work: Any) -> dict[str, str]:
         "in doubt": f"/g/{doubtful.pk}",
         "waiting": f"/g/{waiting.pk}",
         "account": "/account",
+        "new key": "/account/keys/new",
+        "key": f"/account/keys/{people.make_key(alice, label='Render')[0].pk}",
         "password": "/account/password",
     }
 
