@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from generations.links import content_url
 from generations.models import TERMINAL, Generation, Status
+from generations.services import forecast
 
 PROCESSING, SUCCEEDED, FAILED = "processing", "succeeded", "failed"
 # What an answer is made of: a page needs no hundred raw replies of upstream.
@@ -23,6 +24,10 @@ COLUMNS = (
     "error_message",
     "created_at",
     "finished_at",
+    # What a forecast needs.
+    "user_id",
+    "mode",
+    "submitted_at",
 )
 
 
@@ -57,6 +62,8 @@ def as_video(generation: Generation) -> dict[str, Any]:
     if generation.status == Status.SUCCEEDED and generation.finished_at:
         video["completed_at"] = int(generation.finished_at.timestamp())
         video["url"] = content_url(generation.pk)
+    if video["status"] == PROCESSING:
+        video["queue"] = _queue(generation)
     if video["status"] == FAILED:
         video["error"] = _error(generation)
     if tags := tags_of(generation):
@@ -67,6 +74,16 @@ def as_video(generation: Generation) -> dict[str, Any]:
 def tags_of(generation: Generation) -> list[str]:
     """Its tags by name, of a row that came by ``with_tags``; none of any other."""
     return sorted(filter(None, getattr(generation, "tag_names", "").split(",")))
+
+
+def _queue(generation: Generation) -> dict[str, int | None]:
+    """Its place, while it waits, and the seconds until it is made, for half of all and for nine of ten."""
+    found = forecast(generation)
+    return {
+        "position": found.position,
+        "eta_seconds": found.likely,
+        "eta_seconds_at_most": found.at_most,
+    }
 
 
 def _progress(generation: Generation) -> int:

@@ -132,6 +132,22 @@ class CreatedSerializer(serializers.Serializer[Any]):
     )
 
 
+class QueueSerializer(serializers.Serializer[Any]):
+    position = serializers.IntegerField(
+        allow_null=True, help_text=_("1 is sent next; null once it was sent. A few seconds old.")
+    )
+    eta_seconds = serializers.IntegerField(
+        allow_null=True,
+        help_text=_(
+            "Seconds from now until it is made, as it took half of the last ones; null before enough of its "
+            "kind were made, and while nothing is sent. No promise."
+        ),
+    )
+    eta_seconds_at_most = serializers.IntegerField(
+        allow_null=True, help_text=_("The same, as it took nine of ten.")
+    )
+
+
 class VideoSerializer(CreatedSerializer):
     seconds = serializers.IntegerField(help_text=_("The length that was asked for."))
     size = serializers.CharField(help_text=_("The ratio that was asked for."))
@@ -141,6 +157,7 @@ class VideoSerializer(CreatedSerializer):
         required=False,
         help_text=_("Once succeeded: a link that needs no key, new on every read, good for 24 hours."),
     )
+    queue = QueueSerializer(required=False, help_text=_("While it is processing."))
     error = FailureSerializer(required=False, help_text=_("Once failed."))
     tags = serializers.ListField(
         child=serializers.CharField(), required=False, help_text=_("Your words for it, once it has any.")

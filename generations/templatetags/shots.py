@@ -9,6 +9,7 @@ from django import template
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from generations import services
 from generations.models import Event, Generation, Status, Video
@@ -99,12 +100,47 @@ def waiting(generation: Generation) -> str:
         return _in_doubt(generation)
     if generation.is_delayed:
         return _("This takes longer than usual. Nothing is lost, and we keep watching.")
-    return {
-        Status.QUEUED: _("It starts as soon as a slot is free."),
-        Status.SUBMITTING: _("On its way to the gateway."),
-        Status.RUNNING: _("Most are ready within one to three minutes."),
-        Status.STORING: _("Made. Copying the file into our own storage."),
-    }.get(Status(generation.status), "")
+    if generation.status == Status.STORING:
+        return _("Made. Copying the file into our own storage.")
+    if generation.status == Status.SUBMITTING:
+        return _("On its way to the gateway.")
+    found = services.forecast(generation)
+    return _queued(found) if generation.status == Status.QUEUED else _running(found)
+
+
+def _queued(found: services.Forecast) -> str:
+    if found.position is None:
+        return _("It starts as soon as a slot is free.")
+    place = (
+        _("Next in the queue")
+        if found.position == 1
+        else _("Number %(position)d in the queue") % {"position": found.position}
+    )
+    if found.at_most is None:
+        return place
+    return _("%(place)s · ready in %(time)s, usually") % {"place": place, "time": _span(found)}
+
+
+def _running(found: services.Forecast) -> str:
+    if found.at_most is None:
+        return _("Most are ready within one to three minutes.")
+    if found.at_most == 0:
+        return _("This takes a little longer than most.")
+    return _("Ready in %(time)s, usually.") % {"time": _span(found)}
+
+
+def _span(found: services.Forecast) -> str:
+    """“30 to 50 seconds”, “1 to 2 minutes”, “about 3 minutes”: no more exact than our past is."""
+    low, high = found.likely or 0, found.at_most or 0
+    if high < 60:
+        low, high = -(-low // 10) * 10, -(-high // 10) * 10
+        if low in (0, high):
+            return ngettext("%(most)d second", "%(most)d seconds", high) % {"most": high}
+        return _("%(least)d to %(most)d seconds") % {"least": low, "most": high}
+    low, high = max(1, round(low / 60)), -(-high // 60)
+    if low >= high:
+        return ngettext("%(most)d minute", "%(most)d minutes", high) % {"most": high}
+    return _("%(least)d to %(most)d minutes") % {"least": low, "most": high}
 
 
 def _in_doubt(generation: Generation) -> str:
