@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from generations import catalogue
+from generations.models import Derivation
 from kling_platform.errors import PlatformError
 
 # By position: the first and the last picture of a video.
@@ -43,6 +45,9 @@ class ComposerForm(forms.Form):
     last_file = forms.FileField(required=False)
     last_url = forms.CharField(required=False)
     last_kept = forms.UUIDField(required=False)
+    # The earlier generation that this one is a change of, or goes on from.
+    edits = forms.UUIDField(required=False)
+    continues = forms.UUIDField(required=False)
     # Never sent: the place where what concerns both pictures is said.
     images = forms.CharField(required=False)
 
@@ -57,6 +62,14 @@ class ComposerForm(forms.Form):
 
     def _has(self, frame: str) -> bool:
         return any(self.cleaned_data.get(f"{frame}_{source}") for source in ("file", "url", "kept"))
+
+    def origin(self) -> tuple[uuid.UUID | None, str]:
+        """What this is made from, and how; it goes on from a video only as long as its last picture is kept."""
+        data = self.cleaned_data
+        kept = not data["first_file"] and not data["first_url"] and data["first_kept"]
+        if data["continues"] and data["continues"] == kept:
+            return data["continues"], Derivation.CONTINUATION
+        return data["edits"], Derivation.EDIT
 
     def to_request(self, kept: dict[str, bytes | None]) -> dict[str, Any]:
         """The request as the wire's fields; what was left empty is left out. Pictures are bytes or a URL.

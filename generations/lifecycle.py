@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
-from generations import outbox
+from generations import followers, outbox
 from generations.models import TERMINAL, Event, Generation, Status
 
 S = Status
@@ -63,4 +63,5 @@ def transition(
     )
     if target in TERMINAL:
         outbox.announce(generation_id, target)
+        followers.wake(generation_id)
     return True

@@ -19,6 +19,8 @@ from generations.models_groups import Tag as Tag
 from generations.models_groups import joined_tags
 from generations.models_once import KeptAnswer as KeptAnswer
 from generations.models_operations import Worker as Worker
+from generations.models_storyboards import Shot as Shot
+from generations.models_storyboards import Storyboard as Storyboard
 from generations.models_usage import DailyUsage as DailyUsage
 from generations.models_usage import UsageDay as UsageDay
 from generations.models_webhooks import TEST_EVENT as TEST_EVENT
@@ -43,6 +45,15 @@ class Status(models.TextChoices):
     SUCCEEDED = "succeeded", _("ready")
     FAILED = "failed", _("failed")
     CANCELED = "canceled", _("canceled")
+
+
+class Derivation(models.TextChoices):
+    """How a generation came from an earlier one. A plain retry has ``retry_of`` instead."""
+
+    VARIATION = "variation", _("variation")
+    MODEL = "model", _("on another model")
+    EDIT = "edit", _("changed")
+    CONTINUATION = "continuation", _("continued")
 
 
 OPEN = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING, Status.UNKNOWN)
@@ -188,6 +199,8 @@ class Generation(models.Model):
     api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
     visibility = models.CharField(max_length=7, choices=Visibility, default=Visibility.PRIVATE)
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="retries")
+    derived_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="derived")
+    derivation = models.CharField(max_length=12, choices=Derivation, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
     tags = models.ManyToManyField(Tag, related_name="generations", blank=True)
@@ -269,6 +282,16 @@ class Generation(models.Model):
             models.CheckConstraint(
                 condition=Q(deleted_at__isnull=True) | Q(status__in=[s.value for s in TERMINAL]),
                 name="generations_generation_deleted_is_over",
+            ),
+            # The word outlives its source, which may be gone; a source without the word says nothing.
+            models.CheckConstraint(
+                condition=Q(derivation="", derived_from__isnull=True)
+                | Q(derivation__in=[d.value for d in Derivation]),
+                name="generations_generation_derivation_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(derived_from__isnull=True) | Q(retry_of__isnull=True),
+                name="generations_generation_one_origin",
             ),
         ]
         indexes = [
@@ -394,6 +417,8 @@ class Video(models.Model):
     generation = models.OneToOneField(Generation, models.CASCADE, primary_key=True, related_name="video")
     file = models.FileField(max_length=200)
     poster = models.FileField(max_length=200)
+    # Taken when somebody first wants to go on from it; empty until then.
+    last_frame = models.FileField(max_length=200, blank=True)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     seconds = models.FloatField()

@@ -1,8 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
 from generations import key_views, views, webhook_views
 
 urlpatterns = [
+    path("", include("generations.again_urls")),
     path("", views.library, name="library"),
     path("new", views.new, name="new"),
     path("progress", views.progress, name="progress"),

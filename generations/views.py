@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -22,9 +21,15 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import quotas
 from accounts.models import Transfer, User
-from generations import catalogue, services
+from generations import catalogue, recipes, services
+from generations.again_views import Again
 from generations.forms import FRAMES, ComposerForm, options, texts
-from generations.models import OPEN, TERMINAL, Generation, Status, Video
+from generations.lookups import find as _find
+from generations.lookups import find_video as _video
+from generations.lookups import show_picture as _picture
+from generations.lookups import to_uuid as _uuid
+from generations.lookups import user_of as _user
+from generations.models import OPEN, TERMINAL, Generation, Status
 from generations.presets import IDEAS, MOVES
 from kling_platform import ranges
 from kling_platform.errors import PlatformError
@@ -40,17 +45,6 @@ SHOWN: dict[str, tuple[Any, tuple[str, ...]]] = {
     "ready": (gettext_lazy("Ready"), (Status.SUCCEEDED,)),
     "failed": (gettext_lazy("Failed"), (Status.FAILED, Status.CANCELED)),
 }
-
-
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-def _find(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
-    return get_object_or_404(
-        Generation.objects.for_user(request.user).select_related("video", "user").prefetch_related("images"),
-        pk=generation_id,
-    )
 
 
 @never_cache
@@ -86,13 +80,6 @@ def library(request: HttpRequest) -> HttpResponse:
     return render(request, "generations/library.html", context)
 
 
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
-
-
 @never_cache
 @login_required
 @require_GET
@@ -106,7 +93,10 @@ def progress(request: HttpRequest) -> HttpResponse:
     if on_detail and watched:
         context |= _detail(watched[0], _user(request))
     status = 200 if any(generation.is_open for generation in watched) else STOP_POLLING
-    template = "generations/_detail_live.html" if on_detail else "generations/_progress.html"
+    on = request.GET.get("on", "")
+    template = {"detail": "generations/_detail_live.html", "wall": "generations/_wall_live.html"}.get(
+        on, "generations/_progress.html"
+    )
     return render(request, template, context, status=status)
 
 
@@ -143,12 +133,14 @@ def _create(request: HttpRequest) -> HttpResponse:
 
 def _create_once(request: HttpRequest, form: ComposerForm, asked: dict[str, Any]) -> str:
     """The page of the generation that this form makes; a form that is sent twice makes one."""
-    user = _user(request)
+    user, origin = _user(request), _origin(request, form)
     if not form.cleaned_data["nonce"]:
-        return _page_of(services.create(user=user, request=asked))["to"]
+        return _page_of(services.create(user=user, request=asked, **origin))["to"]
     digest = services.digest_of(asked)
     once = services.Once(user, digest, _page_of, key=f"form {form.cleaned_data['nonce']} {digest}")
-    answered = services.make_once(once, lambda: services.create(user=user, request=asked, once=once))
+    answered = services.make_once(
+        once, lambda: services.create(user=user, request=asked, once=once, **origin)
+    )
     return str(answered.answer["to"])
 
 
@@ -161,9 +153,22 @@ def _kept(request: HttpRequest, form: ComposerForm, name: str) -> bytes | None:
     source = form.cleaned_data[f"{name}_kept"]
     if not source:
         return None
-    image = get_object_or_404(_find(request, source).images, position=FRAMES.index(name), url="")
-    with image.file.open() as file:
+    if name == "first" and source == form.cleaned_data["continues"]:
+        picture = _video(_find(request, source)).last_frame
+    else:
+        rows = _find(request, source).images
+        picture = get_object_or_404(rows, position=FRAMES.index(name), url="").file
+    if not picture:
+        raise Http404
+    with picture.open() as file:
         return file.read()
+
+
+def _origin(request: HttpRequest, form: ComposerForm) -> dict[str, Any]:
+    """What the new one is made from; nothing where that is gone by now."""
+    source, derivation = form.origin()
+    seen = Generation.objects.for_user(request.user).filter(pk=source).first() if source else None
+    return {"derived_from": seen, "derivation": derivation} if seen else {}
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -171,7 +176,8 @@ def _wants_json(request: HttpRequest) -> bool:
 
 
 def _prefilled(request: HttpRequest) -> dict[str, Any]:
-    """From an idea (``?prompt=…``) or from an earlier one (``?from=ID``); else the first model."""
+    """From an idea (``?prompt=…``) or from an earlier one (``?from=ID``, or ``?continue=ID`` to
+    begin with its last picture); else the first model."""
     first = services.current_rules().offered[0]
     plain: dict[str, Any] = {
         "model": first.name,
@@ -179,12 +185,16 @@ def _prefilled(request: HttpRequest) -> dict[str, Any]:
         "size": first.sizes[0],
         "nonce": uuid.uuid4(),
     }
-    if source := _uuid(request.GET.get("from", "")):
+    edits, continues = (_uuid(request.GET.get(name, "")) for name in ("from", "continue"))
+    if source := continues or edits:
         old = _find(request, source)
         plain |= {
             name: getattr(old, name) for name in ("prompt", "model", "seconds", "size", "mode", "sound")
         }
         plain |= {"negative_prompt": old.metadata.get("negative_prompt", "")}
+        if continues and _video(old).last_frame:
+            return plain | {"continues": old.pk, "first_kept": old.pk}
+        plain["edits"] = old.pk
         for image in old.images.all():
             name = FRAMES[image.position]
             plain |= {f"{name}_url": image.url} if image.url else {f"{name}_kept": old.pk}
@@ -223,8 +233,15 @@ def _frame_context(form: ComposerForm, position: int) -> dict[str, Any]:
         "file": form[f"{name}_file"],
         "url": form[f"{name}_url"],
         "kept": kept or "",
-        "kept_src": reverse("frame", args=[kept, position]) if _uuid(str(kept or "")) else "",
+        "kept_src": _kept_address(form, position) if _uuid(str(kept or "")) else "",
     }
+
+
+def _kept_address(form: ComposerForm, position: int) -> str:
+    kept = str(form[f"{FRAMES[position]}_kept"].value())
+    if position == 0 and kept == str(form["continues"].value()):
+        return reverse("last_frame", args=[kept])
+    return reverse("frame", args=[kept, position])
 
 
 @never_cache
@@ -243,7 +260,9 @@ def _detail(generation: Generation, user: User) -> dict[str, Any]:
             generation_id=generation.pk, wallet__quota__user_id=generation.user_id
         ).order_by("pk"),
         "may_change": services.may_change(user, generation),
-        "again_price": _price_today(generation),
+        "again_price": (price := _price_today(generation)),
+        "again": Again(generation, user, price),
+        "codes": recipes.codes(generation),
     }
 
 
@@ -291,27 +310,12 @@ def poster(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponseBase:
     return _picture(request, video.poster, etag=f"poster-{video.sha256}")
 
 
-def _video(generation: Generation) -> Video:
-    video = getattr(generation, "video", None)
-    if video is None:
-        raise Http404
-    return video
-
-
 @login_required
 @require_http_methods(["GET", "HEAD"])
 def frame(request: HttpRequest, generation_id: uuid.UUID, position: int) -> HttpResponseBase:
     """A first or last frame that was uploaded; those given by address are never fetched by us."""
     image = get_object_or_404(_find(request, generation_id).images, position=position, url="")
     return _picture(request, image.file, etag=image.sha256)
-
-
-def _picture(request: HttpRequest, file: FieldFile, *, etag: str) -> HttpResponseBase:
-    kind = "image/png" if (file.name or "").endswith(".png") else "image/jpeg"
-    response = ranges.serve(request, file, content_type=kind, etag=etag)
-    # The bytes of one id never change, so a card that comes back needs no question for an hour.
-    response["Cache-Control"] = "private, max-age=3600"
-    return response
 
 
 @login_required

@@ -50,7 +50,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "generations.omnimaas.*": (*BASE, "generations.omnimaas", "generations.omnimaas.*"),
     "generations.lanes": (*BASE, *MODELS),
     "generations.outbox": (*BASE, *MODELS),
-    "generations.lifecycle": (*BASE, *MODELS, "generations.outbox"),
+    "generations.followers": (*BASE, *MODELS),
+    "generations.lifecycle": (*BASE, *MODELS, "generations.outbox", "generations.followers"),
     "generations.epoch": (),
     "generations.dispatch": (
         *BASE,
@@ -81,6 +82,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "generations.services.*",
         "kling_platform.alarms",
     ),
+    "generations.films": (),
     "generations.archive": (*BASE, *MODELS, "kling_platform.egress"),
     "generations.webhooks": (*BASE, *MODELS, "kling_platform.egress"),
 }
@@ -89,13 +91,25 @@ NOT_FOR_DOORS = (
     "accounts.ledger",
     *(
         f"generations.{name}"
-        for name in ("lifecycle", "lanes", "tasks", "deliveries", "upkeep", "archive", "webhooks", "outbox")
+        for name in (
+            "lifecycle",
+            "lanes",
+            "tasks",
+            "film_tasks",
+            "films",
+            "deliveries",
+            "upkeep",
+            "archive",
+            "webhooks",
+            "outbox",
+            "followers",
+        )
     ),
     "generations.omnimaas*",
     "kling_platform.egress",
 )
 DOORS = ("*views", "*.forms", "*.urls", "*.admin", "*.api*", "*.templatetags.*", "*.management.commands.*")
-TASKS = {"generations.tasks", "generations.deliveries", "generations.upkeep"}
+TASKS = {"generations.tasks", "generations.film_tasks", "generations.deliveries", "generations.upkeep"}
 # Each stands for one command that exists to talk to upstream, or to be it.
 MAY_SPEAK = ("generations.management.commands.sandbox", "generations.management.commands.probe_upstream")
 # Who looks at an address without going there, and by which function.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -47,11 +47,16 @@ def create(
     retry_of: Generation | None = None,
     tags: Sequence[str] = (),
     once: Once | None = None,
+    derived_from: Generation | None = None,
+    derivation: str = "",
+    also: Callable[[Generation], None] | None = None,
 ) -> Generation:
     """Queue one generation and hold its price, or raise a ``PlatformError`` and change nothing.
 
     ``request`` has the fields of the gateway's wire (see ``catalogue.validate``); ``tags`` are ours alone.
-    ``once`` belongs to a call that may come twice, and comes through ``make_once``.
+    ``once`` belongs to a call that may come twice, and comes through ``make_once``. ``derived_from`` and
+    ``derivation`` (a ``Derivation``) go together, and not with ``retry_of``. ``also`` is done in the same
+    transaction; a ``PlatformError`` of it undoes everything.
     """
     if not user.is_active:
         raise Suspended(_("This account is suspended. Ask an admin."))
@@ -64,6 +69,8 @@ def create(
         user=user,
         api_key=api_key,
         retry_of=retry_of,
+        derived_from=derived_from,
+        derivation=derivation,
         model=recipe.model,
         prompt=recipe.prompt,
         seconds=recipe.seconds,
@@ -78,7 +85,7 @@ def create(
         give_up_at=timezone.now() + UNSENT_LIMIT,
     )
     with _kept_files(generation.pk, frames) as names:
-        _create_paid(generation, frames, names, tags, once)
+        _create_paid(generation, frames, names, tags, once, also)
     return generation
 
 
@@ -88,6 +95,7 @@ def _create_paid(
     names: list[str],
     tags: Sequence[str],
     once: Once | None,
+    also: Callable[[Generation], None] | None,
 ) -> None:
     wallets = {}
     try:
@@ -102,6 +110,8 @@ def _create_paid(
                 InputImage.objects.bulk_create(_rows(generation, frames, names))
             if tags:
                 generation.tags.set(tags_of(generation.user, tags))
+            if also:
+                also(generation)
             wake_dispatch()
             # Last, because it holds the wallet's row until the commit.
             ledger.reserve(wallets, generation.price, generation_id=generation.pk)
@@ -161,8 +171,13 @@ def names_mode(generation: Generation) -> bool:
     return model is not None and len(model.modes) > 1
 
 
-def recipe_request(generation: Generation) -> dict[str, Any]:
-    """The request that makes this generation again, in the words of the wire; our own files as bytes."""
+def recipe_request(
+    generation: Generation, *, pictures: Sequence[str | bytes] | None = None
+) -> dict[str, Any]:
+    """The request that makes this generation again, in the words of the wire; our own files as bytes.
+
+    ``pictures`` stand in for the real ones, which then are not read.
+    """
     metadata = dict(generation.metadata)
     if names_mode(generation):
         metadata["mode"] = generation.mode
@@ -175,8 +190,9 @@ def recipe_request(generation: Generation) -> dict[str, Any]:
         "size": generation.size,
         "metadata": metadata,
     }
-    pictures = [row.url or row.file.read() for row in generation.images.all()]
-    return request | ({"images": pictures} if pictures else {})
+    if pictures is None:
+        pictures = [row.url or row.file.read() for row in generation.images.all()]
+    return request | ({"images": list(pictures)} if pictures else {})
 
 
 def retry(generation: Generation, *, user: User, api_key: ApiKey | None = None) -> Generation:

@@ -13,6 +13,7 @@ from generations.dispatch import DOUBT_WITHOUT_ID
 from generations.models import Generation, Status, Upstream
 from generations.services.outcomes import fail_and_release
 from generations.services.polls import ASKED_HOURLY
+from generations.services.storyboards import wake_storyboards
 from generations.services.wakeups import wake_dispatch, wake_store
 from kling_platform.failpoints import reach
 
@@ -31,6 +32,7 @@ def sweep_due() -> dict[str, int]:
         "doubt_over": _doubts_over(),
         "stores": _wake_stores(),
         "dispatch": _wake_queue(),
+        "storyboards": wake_storyboards(),
     }
 
 

@@ -68,6 +68,15 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     people.rotate_key(mira, people.make_key(mira, label="Edit bay")[0].pk, overlap_hours=24)
     made = [ask(mira, **shot) for shot in SHOTS]
     work(120)
+    variations = services.vary(made[0], user=mira, count=2)
+    work(120)
+    lines = ("He lights the lamp; the beam cuts the rain.", "Far out, a ship turns towards the light.")
+    shots = [services.Planned(line, 5) for line in lines]
+    plan: dict[str, Any] = {"user": mira, "title": "The keeper", "model": made[0].model, "shots": shots}
+    made[0].refresh_from_db()
+    board, draft = (services.plan_storyboard(**plan, begins_with=made[0]) for _ in range(2))
+    services.start_storyboard(board)
+    work(120)
     canceled = services.cancel(ask(mira, prompt="Paper boats drift down a flooded street."), actor=mira)
     for age, generation in enumerate(reversed([*made, canceled]), start=1):
         moment = timezone.now() - timedelta(hours=5 * age, minutes=7)
@@ -90,6 +99,12 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
         "detail-doubt": f"/g/{doubtful.pk}",
         "detail-waiting": f"/g/{waiting.pk}",
         "detail-canceled": f"/g/{canceled.pk}",
+        "detail-family": f"/g/{made[0].pk}",
+        "compare": f"/compare?ids={made[0].pk},{variations[0].pk},{variations[1].pk},{waiting.pk}",
+        "storyboards": "/storyboards",
+        "storyboard-new": "/storyboards/new",
+        "storyboard-plan": f"/storyboards/{draft.pk}",
+        "storyboard-film": f"/storyboards/{board.pk}",
         "account": "/account",
         "key": f"/account/keys/{key.pk}",
         "key-new": "/account/keys/new",

@@ -1,0 +1,52 @@
+"""What the pages about videos share: who asks, which video, and how its pictures go out."""
+
+from __future__ import annotations
+
+import uuid
+from typing import cast
+
+from django.db.models.fields.files import FieldFile
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+
+from accounts.models import User
+from generations.models import Generation, Video
+from kling_platform import ranges
+
+
+def user_of(request: HttpRequest) -> User:
+    """Whoever is signed in."""
+    return cast(User, request.user)
+
+
+def find(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
+    """A generation that this person may see, else 404."""
+    return get_object_or_404(
+        Generation.objects.for_user(request.user).select_related("video", "user").prefetch_related("images"),
+        pk=generation_id,
+    )
+
+
+def find_video(generation: Generation) -> Video:
+    """Its video, else 404."""
+    video = getattr(generation, "video", None)
+    if video is None:
+        raise Http404
+    return video
+
+
+def to_uuid(text: str) -> uuid.UUID | None:
+    """The id that a text is, if it is one."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+def show_picture(request: HttpRequest, file: FieldFile, *, etag: str) -> HttpResponseBase:
+    """A stored picture. The bytes of one id never change, so a card that comes back asks nothing for an hour."""
+    kind = "image/png" if (file.name or "").endswith(".png") else "image/jpeg"
+    response = ranges.serve(request, file, content_type=kind, etag=etag)
+    response["Cache-Control"] = "private, max-age=3600"
+    return response

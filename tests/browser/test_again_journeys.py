@@ -1,0 +1,204 @@
+"""Doing it again in a real browser: single pictures, the compare wall, the last picture, a storyboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from accounts.models import User
+from generations import services
+from generations.models import Generation, Status, Storyboard
+from tests.browser.test_journeys import look
+from tests.conftest import person
+from tests.makers import ask
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+SignIn = Callable[[User], None]
+
+
+@pytest.fixture
+def alice(transactional_db: None) -> User:
+    return person("alice")
+
+
+@pytest.fixture
+def film(alice: User, sandbox: Any, work: Any) -> Generation:
+    generation = ask(alice, prompt="A fox crosses a frozen lake.")
+    work()
+    generation.refresh_from_db()
+    assert generation.status == Status.SUCCEEDED
+    return generation
+
+
+def from_library(page: Page, portal: str, generation: Generation) -> None:
+    """The first click of every journey."""
+    page.goto(portal)
+    page.locator(f"#g-{generation.pk} .shot-link").click()
+    page.wait_for_url(f"**/g/{generation.pk}")
+
+
+def test_a_video_is_stepped_through_and_looped(
+    page: Page, portal: str, alice: User, sign_in: SignIn, film: Generation
+) -> None:
+    sign_in(alice)
+    from_library(page, portal, film)
+    said = page.locator("[data-frame-of]")
+    expect(said).to_have_text("picture 1 of 120")
+    page.get_by_role("button", name="One picture on").click()
+    expect(said).to_have_text("picture 2 of 120")
+    for _press in range(3):
+        page.keyboard.press(".")
+    expect(said).to_have_text("picture 5 of 120")
+    page.keyboard.press(",")
+    expect(said).to_have_text("picture 4 of 120")
+    page.keyboard.press("l")
+    expect(page.get_by_role("button", name="Loop")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("video")).to_have_js_property("loop", True)
+    page.get_by_role("link", name="Change and run").focus()
+    page.keyboard.press(".")
+    expect(said).to_have_text("picture 4 of 120")  # the keys are the player's alone
+
+
+def test_the_recipe_is_copied_as_code(
+    page: Page, portal: str, alice: User, sign_in: SignIn, film: Generation
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=portal)
+    sign_in(alice)
+    from_library(page, portal, film)
+    page.get_by_role("button", name="Copy as curl").click()
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert f"{portal}/v1/video/generations" in copied
+    assert "A fox crosses a frozen lake." in copied
+
+
+TOGETHER = """() => {
+    const videos = [...document.querySelectorAll("[data-wall] video")];
+    const times = videos.map((video) => video.currentTime);
+    return { count: videos.length, paused: videos.map((video) => video.paused),
+             least: Math.min(...times), apart: Math.max(...times) - Math.min(...times) };
+}"""
+
+
+def test_variations_are_made_and_play_side_by_side(
+    page: Page, portal: str, alice: User, sign_in: SignIn, film: Generation, work: Any
+) -> None:
+    sign_in(alice)
+    from_library(page, portal, film)
+    page.get_by_text("Variations").click()
+    page.get_by_role("button", name="×2 30 credits").click()
+    page.wait_for_url("**/compare?ids=*")
+    expect(page.locator(".tile")).to_have_count(3)
+    expect(page.get_by_text("Waiting")).to_have_count(2)
+    work()
+    expect(page.locator(".tile video")).to_have_count(3)
+    for video in page.locator(".tile video").all():
+        expect(video).to_have_js_property("readyState", 4)
+
+    page.get_by_role("button", name="Play all").click()
+    expect(page.locator("[data-time]")).not_to_have_text(re.compile(r"^0:0[01]"))  # two seconds on
+    playing = page.evaluate(TOGETHER)
+    assert playing["paused"] == [False] * 3
+    assert playing["apart"] < 0.3
+    page.get_by_role("button", name="Pause all").click()
+    expect(page.get_by_role("button", name="Play all")).to_be_visible()
+    page.get_by_label("Position").fill("4")
+    expect(page.locator("[data-time]")).to_have_text("0:04.0")
+    page.get_by_role("button", name="One picture on").click()
+    still = page.evaluate(TOGETHER)
+    assert still["paused"] == [True] * 3
+    assert (still["least"] > 4, still["apart"] < 0.01) == (True, True)
+    page.get_by_role("link", name=re.compile("off the wall")).first.click()
+    expect(page.locator(".tile")).to_have_count(2)
+
+
+def test_the_same_prompt_goes_to_the_ticked_models_for_the_said_price(
+    page: Page, portal: str, alice: User, sign_in: SignIn
+) -> None:
+    generation = ask(alice, prompt="A kite over the dunes.")
+    sign_in(alice)
+    from_library(page, portal, generation)
+    page.get_by_text("On other models").click()
+    button = page.get_by_role("button", name=re.compile("Make and compare"))
+    expect(button).to_contain_text("65 credits")
+    page.get_by_label("Kling 2.5 Turbo Pro · 1080p").uncheck()
+    expect(button).to_contain_text("40 credits")
+    button.click()
+    page.wait_for_url("**/compare?ids=*")
+    assert sum(Generation.objects.exclude(pk=generation.pk).values_list("price", flat=True)) == 40
+
+
+def test_it_goes_on_from_the_last_frame(
+    page: Page, portal: str, alice: User, sign_in: SignIn, film: Generation, work: Any
+) -> None:
+    sign_in(alice)
+    from_library(page, portal, film)
+    page.get_by_role("button", name="Continue from the last frame").click()
+    expect(page.get_by_text("Taking the last picture of the video.")).to_be_visible()
+    work()
+    page.wait_for_url(f"**/new?continue={film.pk}")
+    expect(page.locator('[data-frame="first"] [data-preview]')).to_have_js_property("naturalHeight", 300)
+    page.get_by_label("Prompt").fill("It looks back once.")
+    page.get_by_role("button", name="Create").click()
+    page.wait_for_url("**/g/*")
+    expect(page.get_by_role("heading", name="Continues")).to_be_visible()
+    assert Generation.objects.get(prompt="It looks back once.").derived_from == film
+
+
+def test_a_storyboard_is_planned_priced_made_and_watched(
+    page: Page, portal: str, alice: User, sign_in: SignIn, sandbox: Any, work: Any
+) -> None:
+    sign_in(alice)
+    page.goto(portal)
+    page.get_by_role("link", name="Storyboards").first.click()
+    page.get_by_role("link", name="New storyboard").click()
+    page.get_by_label("Title").fill("Fox")
+    page.get_by_label("What happens in this shot").nth(0).fill("A fox wakes in the snow.")
+    page.get_by_label("What happens in this shot").nth(1).fill("It runs into the trees.")
+    expect(page.locator("[data-sum]")).to_have_text("30 credits")
+    page.get_by_role("button", name="Remove this shot").last.click()
+    page.get_by_role("button", name="Keep this plan · free").click()
+    page.get_by_role("button", name="Start · 30 credits").click()
+    expect(page.get_by_role("status").filter(has_text="In the making")).to_be_visible()
+    work()
+    expect(page.get_by_role("link", name="Download the film")).to_be_visible()
+    film = page.locator(".board-film video")
+    expect(film).to_have_js_property("readyState", 4)
+    assert film.evaluate("video => video.duration") == pytest.approx(10, abs=0.5)
+    with page.expect_download() as arriving:
+        page.get_by_role("link", name="Download the film").click()
+    assert arriving.value.suggested_filename.startswith("Fox-")
+
+
+@pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "zh-hans")])
+def test_every_page_is_for_everybody(
+    page: Page, portal: str, alice: User, sign_in: SignIn, film: Generation, theme: str, language: str
+) -> None:
+    page.context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+    sign_in(alice)
+    (waiting, _other) = services.vary(film, user=alice, count=2)
+    shots = [services.Planned("A fox wakes. " + "very-long-word-" * 12, 5)]
+    plan: dict[str, Any] = {"user": alice, "title": "", "model": "kling-v2-5-turbo-std", "shots": shots}
+    draft = services.plan_storyboard(**plan, begins_with=film)
+    going = services.start_storyboard(services.plan_storyboard(**plan))
+    stopped = services.plan_storyboard(**plan)
+    Storyboard.objects.filter(pk=stopped.pk).update(status="stopped", problem="shot_failed")
+    pages = {
+        "finished": f"/g/{film.pk}",
+        "wall": f"/compare?ids={film.pk},{waiting.pk}",
+        "last frame": f"/g/{film.pk}/continue",
+        "storyboards": "/storyboards",
+        "new storyboard": f"/storyboards/new?from={film.pk}",
+        "draft": f"/storyboards/{draft.pk}",
+        "going": f"/storyboards/{going.pk}",
+        "stopped": f"/storyboards/{stopped.pk}",
+    }
+    assert [line for name, path in pages.items() for line in look(page, portal, name, path)] == []
