@@ -2,46 +2,107 @@
 
 from __future__ import annotations
 
-import uuid
+import json
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.apps import apps
+from django.utils import timezone
 
-from accounts.models import ApiKey, User
+from accounts.models import SCOPES, ApiKey, User
 from accounts.services import make_key, revoke_key, set_active
-from generations.models import Generation, Status
-from tests.api import GENERATIONS, TEXT, Api, error, everything, finished
+from tests.api import GENERATIONS, TEXT, Api, error, everything
+from tests.api_table import ROWS, Nothing, Row, Things, declared
+from tests.conftest import person
 from tests.makers import ask
 
 pytestmark = pytest.mark.django_db
 
 ID = "00000000-0000-4000-8000-000000000000"
-OPERATIONS = [
-    ("GET", "/v1/models"),
-    ("GET", "/v1/quota"),
-    ("GET", GENERATIONS),
-    ("POST", GENERATIONS),
-    ("GET", f"{GENERATIONS}/{ID}"),
-    ("PATCH", f"{GENERATIONS}/{ID}"),
-    ("DELETE", f"{GENERATIONS}/{ID}"),
-    ("POST", f"{GENERATIONS}/{ID}/cancel"),
-    ("POST", f"{GENERATIONS}/{ID}/retry"),
-    ("GET", f"{GENERATIONS}/{ID}/content"),
-    ("GET", f"{GENERATIONS}/export"),
-    ("GET", "/v1/videos"),
-    ("POST", "/v1/videos"),
-    ("GET", f"/v1/videos/{ID}"),
-    ("DELETE", f"/v1/videos/{ID}"),
-    ("GET", f"/v1/videos/{ID}/content"),
-]
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_without_a_key_it_is_401(db: None, method: str, path: str) -> None:
-    answer = Api().send(method, path)
-    assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Bearer")
-    assert (error(answer)["type"], error(answer)["code"]) == ("authentication_error", "no_api_key")
+def test_every_operation_has_its_row() -> None:
+    rows = {(row.method, row.route) for row in ROWS}
+    assert not (missing := declared() - rows), (
+        f"Say in tests/api_table.py who may do this, a Row each: {sorted(missing)}"
+    )
+    assert not rows - declared(), "rows of what is not there any more"
+
+
+def test_whoever_may_not_is_refused_and_nothing_changes(alice: User, bob: User) -> None:
+    """Nobody, a browser, a mistyped, revoked or ended key, a suspended owner, too little scope; a stranger."""
+    things, people, stranger = Things(alice), refused(alice), Api(make_key(bob, label="all")[1])
+    assert things["ready"], "made while nothing waits"
+    paths = {row: row.path.format_map(things) for row in ROWS}
+    lacking = {scope: Api(make_key(alice, label="x", scopes=set(SCOPES) - {scope})[1]) for scope in SCOPES}
+    reader = Api(make_key(alice, label="reader", scopes=("read",))[1])
+    before, wrong = standing(), []
+    for row, path in paths.items():
+        tries = [*people, ("every scope but that", lacking[row.scope], 403, "missing_scope")]
+        if row.scope != "read":
+            tries.append(("a key that only reads", reader, 403, "missing_scope"))
+        if row.is_about_something:
+            tries.append(("a stranger", stranger, 404, "not_found"))
+        for who, api, status, code in tries:
+            answer = send(api, row, path)
+            got = (answer.status_code, error(answer)["code"], answer.get("WWW-Authenticate"))
+            if got != (status, code, "Bearer" if status == 401 else None):
+                wrong.append(f"{row}: {who} got {got}")
+        if row.is_about_something:
+            theirs, none = send(stranger, row, path), send(stranger, row, row.path.format_map(Nothing()))
+            if theirs.content != none.content:
+                wrong.append(f"{row}: a stranger can tell theirs from nothing")
+    assert not wrong, "\n".join(wrong)
+    assert standing() == before
+
+
+def test_whoever_may_can(alice: User) -> None:
+    keys = {scope: Api(make_key(alice, label=scope, scopes=(scope,))[1]) for scope in SCOPES}
+    ready_first = sorted(ROWS, key=lambda row: "{ready}" not in row.path)  # they are made while nothing waits
+    paths = {row: row.path.format_map(Things(alice)) for row in ready_first}
+    wrong = []
+    for row, path in paths.items():
+        answer = send(keys[row.scope], row, path)
+        if answer.status_code != 200:
+            wrong.append(f"{row}: {answer.status_code} {b''.join(answer)[:200]!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+def refused(owner: User) -> list[tuple[str, Api, int, str]]:
+    """Who is refused whatever is asked: name, client, status, code."""
+    browser = Api()
+    browser.client.force_login(owner)
+    whole = make_key(owner, label="whole")[1]
+    revoked, revoked_text = make_key(owner, label="revoked")
+    revoke_key(owner, revoked.pk)
+    ended, ended_text = make_key(owner, label="ended")
+    ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now())
+    left = person("left")
+    left_text = make_key(left, label="left")[1]
+    set_active(left, False, actor=None)
+    return [
+        ("nobody", Api(), 401, "no_api_key"),
+        ("a browser that is signed in", browser, 401, "no_api_key"),
+        ("a mistyped key", Api(whole[:-1] + ("a" if whole[-1] != "a" else "b")), 401, "invalid_api_key"),
+        ("a revoked key", Api(revoked_text), 401, "invalid_api_key"),
+        ("an ended key", Api(ended_text), 401, "invalid_api_key"),
+        ("a suspended owner", Api(left_text), 403, "suspended"),
+    ]
+
+
+def send(api: Api, row: Row, path: str) -> Any:
+    data = b"" if row.body is None else json.dumps(row.body).encode()
+    return api.send(row.method, path, data=data, content_type="application/json")
+
+
+def standing() -> dict[str, Any]:
+    """Every row of ours but the keys, which note that they are used."""
+    models = [*apps.get_app_config("accounts").get_models(), *apps.get_app_config("generations").get_models()]
+    return {
+        model.__name__: list(model._base_manager.order_by("pk").values())
+        for model in models
+        if model is not ApiKey
+    }
 
 
 @pytest.mark.parametrize(
@@ -88,63 +149,9 @@ def test_a_revoked_key_is_dead_at_once(alice: User, alice_key: str) -> None:
     assert (api.get("/v1/models").status_code, api.create().status_code) == (401, 401)
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_a_suspended_owner_is_told_so(alice: User, alice_key: str, method: str, path: str) -> None:
-    set_active(alice, False, actor=None)
-    answer = Api(alice_key).send(method, path)
-    assert (answer.status_code, error(answer)["code"]) == (403, "suspended")
-
-
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_cookies_do_not_count(alice: User, method: str, path: str) -> None:
-    """A page of somebody else can make a browser send cookies; it can't make it send a key."""
-    client = Client()
-    client.force_login(alice)
-    before = everything()
-    answer = client.generic(
-        method, path, data=b'{"model": "kling-v2-6", "prompt": "x"}', content_type="application/json"
-    )
-    assert answer.status_code == 401
-    assert everything() == before
-
-
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-@pytest.mark.parametrize("scope", ["read", "create"])
-def test_a_key_does_what_its_scopes_say(alice: User, method: str, path: str, scope: str) -> None:
-    _key, text = make_key(alice, label="half", scopes=(scope,))
-    answer = Api(text).send(method, path, data=b"{}", content_type="application/json")
-    if scope == {"GET": "read"}.get(method, "create"):
-        assert answer.status_code in (200, 400, 404)
-    else:
-        wanted = "create" if scope == "read" else "read"
-        assert (answer.status_code, error(answer)["code"]) == (403, "missing_scope")
-        assert f"“{wanted}”" in error(answer)["message"]
-    assert not Generation.objects.exists()
-
-
 def test_head_needs_the_scope_of_get(alice: User) -> None:
     _key, text = make_key(alice, label="half", scopes=("create",))
     assert Api(text).send("HEAD", "/v1/models").status_code == 403
-
-
-@pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "GET" and ID in path])
-def test_a_stranger_gets_404(alice: User, bob_key: str, path: str) -> None:
-    theirs = Api(bob_key).get(path.replace(ID, str(finished(alice).pk)))
-    none = Api(bob_key).get(path.replace(ID, str(uuid.uuid4())))
-    assert theirs.status_code == none.status_code == 404
-    assert error(theirs) == error(none)
-
-
-def test_a_stranger_deletes_nothing(alice: User, bob_key: str) -> None:
-    ready = finished(alice)
-    assert Api(bob_key).send("DELETE", f"/v1/videos/{ready.pk}").status_code == 404
-    assert Generation.objects.owned_by(alice).get() == ready
-
-
-def test_a_stranger_cancels_nothing(alice: User, bob_key: str) -> None:
-    generation = ask(alice)
-    assert Api(bob_key).post(f"{GENERATIONS}/{generation.pk}/cancel").status_code == 404
-    assert Generation.objects.get().status == Status.QUEUED
 
 
 def test_a_key_of_an_admin_sees_the_admins_own_rows_only(alice: User, boss: User) -> None:
@@ -191,21 +198,20 @@ def test_an_address_that_is_none_is_404_in_json(alice_key: str, path: str) -> No
             assert (error(answer)["type"], error(answer)["code"]) == ("not_found_error", "not_found")
 
 
-ALLOWED = {path: {m for m, p in OPERATIONS if p == path} for _method, path in OPERATIONS}
-
-
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"}
 
 
-@pytest.mark.parametrize("path", ALLOWED)
-def test_another_method_is_405_and_says_which_are_allowed(alice_key: str, path: str) -> None:
-    before = everything()
-    allowed = ALLOWED[path] | ({"HEAD"} if "GET" in ALLOWED[path] else set())
-    for method in METHODS - ALLOWED[path]:
-        answer = Api(alice_key).send(method, path, data=b"{}", content_type="application/json")
-        assert answer.status_code == 405, method
-        assert error(answer)["code"] == "method_not_allowed"
-        assert {name.strip() for name in answer["Allow"].split(",")} == allowed
+def test_another_method_is_405_and_says_which_are_allowed(alice_key: str) -> None:
+    api, before = Api(alice_key), everything()
+    for route in {row.route for row in ROWS}:
+        there = {row.method: row.path.format_map(Nothing()) for row in ROWS if row.route == route}
+        allowed = set(there) | ({"HEAD"} if "GET" in there else set())
+        for method in METHODS - set(there):
+            path = next(iter(there.values()))
+            answer = api.send(method, path, data=b"{}", content_type="application/json")
+            assert answer.status_code == 405, (method, route)
+            assert error(answer)["code"] == "method_not_allowed"
+            assert {name.strip() for name in answer["Allow"].split(",")} == allowed, route
     assert everything() == before
 
 
