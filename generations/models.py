@@ -19,6 +19,10 @@ from generations.models_groups import Tag as Tag
 from generations.models_groups import joined_tags
 from generations.models_once import KeptAnswer as KeptAnswer
 from generations.models_operations import Worker as Worker
+from generations.models_shelves import SHELF_NAME_LENGTH as SHELF_NAME_LENGTH
+from generations.models_shelves import Collection as Collection
+from generations.models_shelves import Favourite as Favourite
+from generations.models_shelves import Preset as Preset
 from generations.models_storyboards import Shot as Shot
 from generations.models_storyboards import Storyboard as Storyboard
 from generations.models_usage import DailyUsage as DailyUsage

@@ -1,16 +1,26 @@
 from django.urls import include, path
 
-from generations import key_views, views, webhook_views
+from generations import key_views, library_views, views, webhook_views
 
 urlpatterns = [
     path("", include("generations.again_urls")),
-    path("", views.library, name="library"),
+    path("", library_views.library, name="library"),
+    path("many", library_views.many, name="many"),
+    path("many/undelete", library_views.undelete_many, name="undelete_many"),
+    path("many/download", library_views.download, name="download_many"),
+    path(
+        "collections/<uuid:collection_id>/rename", library_views.rename_collection, name="rename_collection"
+    ),
+    path(
+        "collections/<uuid:collection_id>/remove", library_views.remove_collection, name="remove_collection"
+    ),
     path("new", views.new, name="new"),
     path("progress", views.progress, name="progress"),
     path("g/<uuid:generation_id>", views.detail, name="detail"),
     path("g/<uuid:generation_id>/content", views.content, name="content"),
     path("g/<uuid:generation_id>/poster", views.poster, name="poster"),
     path("g/<uuid:generation_id>/frames/<int:position>", views.frame, name="frame"),
+    path("g/<uuid:generation_id>/favourite", library_views.favourite, name="favourite"),
     path("g/<uuid:generation_id>/cancel", views.cancel, name="cancel"),
     path("g/<uuid:generation_id>/retry", views.retry, name="retry"),
     path("g/<uuid:generation_id>/delete", views.delete, name="delete"),

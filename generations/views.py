@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import Any
 
@@ -15,69 +14,28 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import quotas
 from accounts.models import Transfer, User
-from generations import catalogue, recipes, services
+from generations import catalogue, recipes, services, zips
 from generations.again_views import Again
 from generations.forms import FRAMES, ComposerForm, options, texts
+from generations.library import cards
 from generations.lookups import find as _find
 from generations.lookups import find_video as _video
 from generations.lookups import show_picture as _picture
 from generations.lookups import to_uuid as _uuid
 from generations.lookups import user_of as _user
-from generations.models import OPEN, TERMINAL, Generation, Status
-from generations.presets import IDEAS, MOVES
+from generations.models import Generation
+from generations.presets import MOVES
 from kling_platform import ranges
 from kling_platform.errors import PlatformError
 
-PAGE = 24
 # What one page may ask about at once; more cards than that are not on one.
 MOST_WATCHED = 100
 STOP_POLLING = 286
-
-SHOWN: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "": (gettext_lazy("All"), OPEN + TERMINAL),
-    "open": (gettext_lazy("In the making"), OPEN),
-    "ready": (gettext_lazy("Ready"), (Status.SUCCEEDED,)),
-    "failed": (gettext_lazy("Failed"), (Status.FAILED, Status.CANCELED)),
-}
-
-
-@never_cache
-@login_required
-@require_GET
-def library(request: HttpRequest) -> HttpResponse:
-    """Newest first, a page at a time by key; an empty library teaches instead."""
-    show = request.GET.get("show", "")
-    if show not in SHOWN:
-        raise Http404
-    mine = Generation.objects.for_user(request.user)
-    rows = mine.select_related("video", "user").prefetch_related("images").newest_first()
-    if show:
-        rows = rows.filter(status__in=SHOWN[show][1])
-    if after := _uuid(request.GET.get("after", "")):
-        rows = rows.before(get_object_or_404(mine, pk=after))
-    found = list(rows[: PAGE + 1])
-    page = found[:PAGE]
-    context: dict[str, Any] = {
-        "page": page,
-        "last": page[-1] if len(found) > PAGE else None,
-        "open": [generation for generation in page if generation.is_open],
-        "show": show,
-        "deleted": _uuid(request.GET.get("deleted", "")),
-    }
-    if request.headers.get("HX-Request"):
-        return render(request, "generations/_page.html", context)
-    context |= {
-        "tabs": [{"key": key, "name": name} for key, (name, _states) in SHOWN.items()],
-        "has_any": bool(page) or mine.exists(),
-        "ideas": IDEAS,
-    }
-    return render(request, "generations/library.html", context)
 
 
 @never_cache
@@ -87,13 +45,13 @@ def progress(request: HttpRequest) -> HttpResponse:
     """What has changed on everything that one page watches; 286 tells htmx that nothing is left to watch."""
     ids = [found for text in request.GET.get("ids", "").split(",")[:MOST_WATCHED] if (found := _uuid(text))]
     rows = Generation.objects.for_user(request.user).filter(pk__in=ids)
-    watched = list(rows.select_related("video", "user").prefetch_related("images"))
-    on_detail = request.GET.get("on") == "detail"
+    on = request.GET.get("on", "")
+    whole = rows.select_related("video", "user").prefetch_related("images")
+    watched = list(whole if on else cards(rows, _user(request)))
     context: dict[str, Any] = {"watched": watched}
-    if on_detail and watched:
+    if on == "detail" and watched:
         context |= _detail(watched[0], _user(request))
     status = 200 if any(generation.is_open for generation in watched) else STOP_POLLING
-    on = request.GET.get("on", "")
     template = {"detail": "generations/_detail_live.html", "wall": "generations/_wall_live.html"}.get(
         on, "generations/_progress.html"
     )
@@ -291,15 +249,9 @@ def content(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponseBase:
         video.file,
         content_type="video/mp4",
         etag=video.sha256,
-        filename=_file_name(generation),
+        filename=zips.file_name(generation),
         as_attachment="download" in request.GET,
     )
-
-
-def _file_name(generation: Generation) -> str:
-    """The start of the prompt, so that a folder of downloads can be read, and the id's, so that none is lost."""
-    words = re.sub(r"\W+", "-", generation.prompt)[:48].strip("-")
-    return f"{words}-{str(generation.pk)[:8]}.mp4"
 
 
 @login_required

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from generations import services
+from generations.library import Wish
 from generations.models import Event, Generation, Status, Video
 
 register = template.Library()
@@ -43,17 +44,32 @@ def shape(generation: Generation) -> str:
     video = video_of(generation)
     if video:
         return _nearest(video.width, video.height)
-    for image in generation.images.all():
-        if image.position == 0 and image.width and image.height:
-            return _nearest(image.width, image.height)
+    width, height = _first_frame(generation)
+    if width and height:
+        return _nearest(width, height)
     across, _colon, down = generation.size.partition(":")
     return _nearest(int(across), int(down)) if across.isdigit() and down.isdigit() else "16x9"
+
+
+def _first_frame(generation: Generation) -> tuple[int | None, int | None]:
+    """Its sides; a card brings them along, so that a page of cards asks once."""
+    if hasattr(generation, "first_width"):
+        return generation.first_width, generation.first_height  # type: ignore[attr-defined]
+    sides = [(image.width, image.height) for image in generation.images.all() if image.position == 0]
+    return sides[0] if sides else (None, None)
 
 
 def _nearest(width: int, height: int) -> str:
     ratio = Fraction(width, height)
     # Nearest by factor, not by difference: 2:1 and 1:2 are equally far from a square.
     return min(SHAPES, key=lambda name: max(ratio / SHAPES[name], SHAPES[name] / ratio))
+
+
+@register.filter
+def on_from(wish: Wish, generation: Generation) -> str:
+    """The query of the address where the library goes on after this one."""
+    address = wish.address()
+    return f"{address}{'&' if address else '?'}after={generation.pk}"
 
 
 @register.filter

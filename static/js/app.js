@@ -1,4 +1,5 @@
-// What every page needs: theme buttons, notes that close, copy buttons, dialogs, forms that are sent once.
+// What every page needs: theme buttons, notes that close, copy buttons, dialogs, forms that are sent once, and
+// live progress: htmx asks for all open videos of a page at once; this file only paces and decorates that.
 
 const stored = () => { try { return localStorage.getItem("theme") || "auto"; } catch { return "auto"; } };
 
@@ -73,5 +74,43 @@ document.addEventListener("htmx:load", ({ detail }) => {
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status === 401 || event.detail.xhr.status === 403) location.reload();
 });
+
+// --- live progress
+
+const SLOW = 15_000; // milliseconds between questions of a tab that nobody sees
+const MOST = 100; // ids in one question, as the server takes them
+const last = new WeakMap();
+
+// The library has one watcher for all its cards, and asks nothing when none of them is open.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (!event.target.matches?.("[data-watch-open]")) return;
+  const open = [...document.querySelectorAll("[data-open]")].slice(0, MOST).map((card) => card.id.slice(2));
+  if (open.length) event.detail.parameters.ids = open.join();
+  else event.preventDefault();
+});
+
+// Runs before every request of a watcher. In a hidden tab most of them are dropped here.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const watcher = event.target.closest?.("[data-watch]");
+  if (!watcher) return;
+  const now = performance.now();
+  if (document.hidden && now - (last.get(watcher) ?? -SLOW) < SLOW) {
+    event.preventDefault();
+    return;
+  }
+  last.set(watcher, now);
+});
+
+// Elapsed time runs between the answers, too.
+function tick() {
+  for (const clock of document.querySelectorAll("[data-since]")) {
+    const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(clock.dataset.since)) / 1000));
+    const hours = Math.floor(seconds / 3600);
+    const minutes = Math.floor(seconds / 60) % 60;
+    const rest = String(seconds % 60).padStart(2, "0");
+    clock.textContent = hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+  }
+}
+setInterval(tick, 1000);
 
 showTheme();
