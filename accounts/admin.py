@@ -18,8 +18,9 @@ from django.utils.translation import gettext_lazy
 from accounts import services
 from accounts.admin_base import ReadOnlyAdmin, actor, tell, used_of
 from accounts.admin_forms import NewUserForm
-from accounts.admin_quotas import QuotaAdmin, usage, with_usage
+from accounts.admin_quotas import QuotaAdmin
 from accounts.models import ApiKey, AuditEntry, Quota, Transfer, User, Wallet
+from accounts.quotas import usage, with_usage
 from kling_platform.errors import PlatformError
 
 admin.site.register(Quota, QuotaAdmin)
@@ -203,7 +204,7 @@ class TransferAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "actor", "action", "subject", "detail")
+    list_display = ("at", "actor", "action", "subject", "address", "detail")
     list_filter = ("action", "at")
     list_select_related = ("actor",)
     search_fields = ("subject", "actor__username", "action")

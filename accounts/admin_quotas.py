@@ -6,11 +6,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, FilteredRelation, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
@@ -21,28 +20,10 @@ from accounts import services
 from accounts.admin_base import ReadOnlyAdmin, Tool, actor, tell, used_of
 from accounts.admin_forms import AdjustForm, GrantForm, NewQuotaForm, SetQuotaForm
 from accounts.models import ApiKey, Quota, User
+from accounts.quotas import usage, with_usage
 from kling_platform.errors import PlatformError
 
 AT_ONCE = 200  # quotas in one operation
-
-
-def with_usage(rows: QuerySet[Any], wallets: str = "wallets") -> QuerySet[Any]:
-    """Each row with what its open wallet says, in the one query of the list."""
-    is_open = FilteredRelation(wallets, condition=Q(**{f"{wallets}__closed_at__isnull": True}))
-    return rows.annotate(open_wallet=is_open).annotate(
-        open_used=F("open_wallet__spent") + F("open_wallet__reserved"),
-        open_granted=F("open_wallet__granted"),
-        open_left=F("open_wallet__available"),
-        open_held=F("open_wallet__reserved"),
-        open_until=F("open_wallet__ends_at"),
-    )
-
-
-def usage(row: Any, credits: int) -> tuple[int, int, int, int]:
-    """(used, granted, left, held) now. Where the period is over, the next touch opens a whole new one."""
-    if row.open_granted is None or (row.open_until and row.open_until <= timezone.now()):
-        return 0, credits, credits, 0
-    return row.open_used, row.open_granted, row.open_left, row.open_held
 
 
 class QuotaAdmin(ReadOnlyAdmin):

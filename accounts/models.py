@@ -11,7 +11,9 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 # What an API key may be good for.
@@ -20,6 +22,15 @@ ENDS_SOON = timedelta(days=14)
 
 
 class UserManager(DjangoUserManager["User"]):
+    def visible_to(self, user: User) -> models.QuerySet[User]:
+        """Whose names and figures this person may look up: all for admins and finance, a manager's teams' people."""
+        if not user.is_active or user.role not in (User.Role.MANAGER, *User.SEE_ALL):
+            return self.none()
+        if user.role in User.SEE_ALL:
+            return self.all()
+        mine = Team.members.through.objects.filter(team__in=Team.objects.managed_by(user))
+        return self.filter(pk__in=mine.values("user_id"))
+
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra: Any
     ) -> User:
@@ -33,9 +44,15 @@ class User(AbstractUser):
     class Role(models.TextChoices):
         MEMBER = "member", _("member")
         MANAGER = "manager", _("manager")
+        FINANCE = "finance", _("finance")
         ADMIN = "admin", _("admin")
 
+    # Who sees everybody. Finance looks at people and money and changes nothing.
+    SEE_ALL: ClassVar[tuple[str, ...]] = (Role.ADMIN, Role.FINANCE)
+
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.MEMBER)
+    # Part of what a session is checked against, so that one more signs out every browser.
+    sign_outs = models.PositiveIntegerField(default=0, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -53,20 +70,56 @@ class User(AbstractUser):
                 name="accounts_user_staff_is_admin",
             ),
             models.CheckConstraint(
-                condition=Q(role__in=["member", "manager", "admin"]), name="accounts_user_role_known"
+                condition=Q(role__in=["member", "manager", "finance", "admin"]),
+                name="accounts_user_role_known",
             ),
         ]
 
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's, and the number of sign-outs in it: sessions end with a new password or with one more."""
+        salt = "accounts.models.User.session"
+        value = f"{self.password}\0{self.sign_outs}"
+        return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
+
+
+class TeamManager(models.Manager["Team"]):
+    def managed_by(self, user: User) -> models.QuerySet[Team]:
+        """The teams whose people and rules this person decides about: all for admins, a manager's own."""
+        if not user.is_active or user.role not in (User.Role.ADMIN, User.Role.MANAGER):
+            return self.none()
+        return self.all() if user.role == User.Role.ADMIN else self.filter(members=user)
+
+    def visible_to(self, user: User) -> models.QuerySet[Team]:
+        """Those that are managed; finance looks at all."""
+        return self.all() if user.is_active and user.role in User.SEE_ALL else self.managed_by(user)
+
 
 class Team(models.Model):
-    """People who share a library; a team may have a quota of its own."""
+    """People who share a library, under rules of their own; a team may have a quota of its own.
+
+    The rules bind what is made *for* the team: those are the videos that it pays for and can see.
+    """
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     members = models.ManyToManyField(User, related_name="teams", verbose_name=_("members"), blank=True)
+    # Names of the catalogue's models; empty allows all of them, those of tomorrow too.
+    models_allowed = models.JSONField(_("models"), default=list, blank=True)
+    sharing = models.BooleanField(_("sharing"), default=True)
+    labelled = models.BooleanField(_("label"), default=False)
+    retention_days = models.PositiveIntegerField(_("days that videos are kept"), null=True, blank=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    objects: ClassVar[TeamManager] = TeamManager()
 
     class Meta:
         verbose_name = _("team")
         verbose_name_plural = _("teams")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(retention_days__isnull=True) | Q(retention_days__gte=1),
+                name="accounts_team_retention_positive",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -300,6 +353,8 @@ class AuditEntry(models.Model):
     )
     action = models.CharField(_("action"), max_length=40)
     subject = models.CharField(_("subject"), max_length=200)
+    # Where the request came from; empty for what a command or a task did.
+    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
     detail = models.JSONField(_("detail"), default=dict)
 
     class Meta:
@@ -309,6 +364,51 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"
+
+
+class Invitation(models.Model):
+    """A letter that makes its reader a user, once. The link is signed, not stored: see ``accounts.invitations``.
+
+    ``nonce`` is in the link, so that sending it again ends the one before.
+    """
+
+    email = models.EmailField(_("email"))
+    role = models.CharField(_("role"), max_length=10, choices=User.Role, default=User.Role.MEMBER)
+    teams = models.ManyToManyField(Team, related_name="invitations", verbose_name=_("teams"), blank=True)
+    credits = models.PositiveBigIntegerField(_("credits per period"))
+    period = models.CharField(_("period"), max_length=5, choices=Quota.Period, default=Quota.Period.MONTH)
+    language = models.CharField(max_length=10)
+    nonce = models.UUIDField(default=uuid.uuid4, editable=False)
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(_("made"), default=timezone.now)
+    expires_at = models.DateTimeField(_("until"))
+    mailed_at = models.DateTimeField(_("sent"), null=True, blank=True)
+    mail_error = models.CharField(max_length=200, blank=True)
+    accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(role__in=["member", "manager", "finance", "admin"]),
+                name="accounts_invitation_role_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(accepted_at__isnull=True) | Q(withdrawn_at__isnull=True),
+                name="accounts_invitation_one_end",
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=Q(accepted_at__isnull=True, withdrawn_at__isnull=True),
+                name="accounts_invitation_one_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
 
 
 class SignInTry(models.Model):

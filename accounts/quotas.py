@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -93,6 +95,25 @@ def balance(quota: Quota) -> Balance:
     """What one quota still allows now."""
     ((wallet_id, found),) = _current(Quota.objects.filter(pk=quota.pk)).items()
     return Balance(found, Wallet.objects.get(pk=wallet_id))
+
+
+def with_usage(rows: QuerySet[Any], wallets: str = "wallets") -> QuerySet[Any]:
+    """Each row with what its open wallet says, in the one query of the list."""
+    is_open = FilteredRelation(wallets, condition=Q(**{f"{wallets}__closed_at__isnull": True}))
+    return rows.annotate(open_wallet=is_open).annotate(
+        open_used=F("open_wallet__spent") + F("open_wallet__reserved"),
+        open_granted=F("open_wallet__granted"),
+        open_left=F("open_wallet__available"),
+        open_held=F("open_wallet__reserved"),
+        open_until=F("open_wallet__ends_at"),
+    )
+
+
+def usage(row: Any, credits: int) -> tuple[int, int, int, int]:
+    """(used, granted, left, held) now. Where the period is over, the next touch opens a whole new one."""
+    if row.open_granted is None or (row.open_until and row.open_until <= timezone.now()):
+        return 0, credits, credits, 0
+    return row.open_used, row.open_granted, row.open_left, row.open_held
 
 
 def _current(quotas: QuerySet[Quota]) -> dict[int, Quota]:

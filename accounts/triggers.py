@@ -101,4 +101,4 @@ _TRANSFER = [
     "reason",
     "created_at",
 ]
-_AUDIT = ["id", "at", "action", "subject", "detail"]
+_AUDIT = ["id", "at", "action", "subject", "address", "detail"]

@@ -137,7 +137,7 @@ def reservations_have_their_generation(scope: Scope = ALL) -> list[str]:
 
 
 def the_right_ones_pay(scope: Scope = ALL) -> list[str]:
-    """The owner's quota pays exactly once; any other that pays is the generation's team's or key's."""
+    """The maker's quota pays exactly once; any other that pays is the generation's team's or key's."""
     seen, ids = _within("t.generation_id", Generation, scope.generations)
     rows = _rows(
         "SELECT g.id, SUM({own}), SUM({alien}) FROM {transfer} t "
@@ -146,9 +146,9 @@ def the_right_ones_pay(scope: Scope = ALL) -> list[str]:
         "WHERE t.kind = %s AND {seen} GROUP BY g.id HAVING SUM({own}) <> 1 OR SUM({alien}) <> 0",
         [str(Transfer.Kind.RESERVE), *ids],
         seen=seen,
-        own="CASE WHEN q.user_id = g.user_id THEN 1 ELSE 0 END",
-        alien="CASE WHEN q.user_id = g.user_id OR q.team_id = g.team_id OR q.api_key_id = g.api_key_id "
-        "THEN 0 ELSE 1 END",
+        own="CASE WHEN q.user_id = COALESCE(g.maker_id, g.user_id) THEN 1 ELSE 0 END",
+        alien="CASE WHEN q.user_id = COALESCE(g.maker_id, g.user_id) OR q.team_id = g.team_id "
+        "OR q.api_key_id = g.api_key_id THEN 0 ELSE 1 END",
     )
     return shown(
         f"generation {_id(pk)}: paid {own} times by the owner, {alien} times by strangers"

@@ -142,8 +142,10 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             return living.none()
         if getattr(user, "role", "") == "admin":
             return living
-        mine = Q(user=user) | Q(visibility="team", team__members=user)
-        return living.filter(mine).distinct() if _has_team_rows(user) else living.filter(user=user)
+        teams = list(user.teams.filter(sharing=True).values_list("pk", flat=True))
+        if not teams:  # the common question stays the simplest one
+            return living.filter(user=user)
+        return living.filter(Q(user=user) | Q(visibility="team", team__in=teams))
 
     def owned_by(self, user: Any) -> Self:
         """An API key's view: its owner's own rows only."""
@@ -182,10 +184,6 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         )
 
 
-def _has_team_rows(user: Any) -> bool:
-    return bool(getattr(user, "pk", None)) and user.teams.exists()
-
-
 class Generation(models.Model):
     """One video that somebody asked for. ``status`` is written by ``lifecycle.transition`` alone."""
 
@@ -199,6 +197,11 @@ class Generation(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="generations", verbose_name=_("user")
     )
+    # Who asked for it and paid, where it has been handed over since.
+    maker = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    # For whom it was made, or with whom it was shared later; who paid stands in the journal.
     team = models.ForeignKey("accounts.Team", models.PROTECT, null=True, blank=True, related_name="+")
     api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
     visibility = models.CharField(max_length=7, choices=Visibility, default=Visibility.PRIVATE)
@@ -281,6 +284,10 @@ class Generation(models.Model):
                 name="generations_generation_finished_when_terminal",
             ),
             models.CheckConstraint(
+                condition=Q(visibility="private") | Q(visibility="team", team__isnull=False),
+                name="generations_generation_shared_with_a_team",
+            ),
+            models.CheckConstraint(
                 condition=Q(progress__lte=100), name="generations_generation_progress_percent"
             ),
             models.CheckConstraint(
@@ -331,6 +338,13 @@ class Generation(models.Model):
                 fields=["api_key"],
                 condition=Q(status__in=[s.value for s in IN_FLIGHT]),
                 name="generations_in_flight_of_key",
+            ),
+            models.Index(
+                F("team"),
+                F("created_at").desc(),
+                F("id").desc(),
+                condition=Q(visibility="team"),
+                name="generations_of_team",
             ),
         ]
 

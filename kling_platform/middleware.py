@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
+from kling_platform import origin
 from kling_platform.api import error_body
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -50,6 +51,18 @@ def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpR
             )
             patch_vary_headers(response, ["Authorization" if is_api(request) else "Cookie"])
         return response
+
+    return middleware
+
+
+def remember_address(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
+    """Notes where a request comes from, for the audit."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        remote = request.META.get("REMOTE_ADDR", "")
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        with origin.coming_from(origin.sender(remote, forwarded, settings.PROXIES)):
+            return get_response(request)
 
     return middleware
 

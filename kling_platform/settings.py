@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "kling_platform.middleware.security_headers",
     "kling_platform.middleware.database_away",
+    "kling_platform.middleware.remember_address",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -138,6 +139,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"
+# How many proxies of ours stand in front: so many entries of X-Forwarded-For are believed, by the audit alone.
+PROXIES = env.number("PROXIES", 0, least=0, most=5)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 CSRF_FAILURE_VIEW = "kling_platform.views.csrf_failure"
 SECURE_SSL_REDIRECT = HTTPS

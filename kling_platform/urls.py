@@ -14,6 +14,8 @@ urlpatterns = [
     path("api/", include("kling_platform.documents")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("manage/", include("accounts.manage.urls")),
+    path("manage/", include("generations.manage.urls")),
     path("", include("accounts.urls")),
     path("", include("generations.urls")),
     path("favicon.ico", views.favicon),

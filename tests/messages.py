@@ -71,7 +71,7 @@ def marked() -> dict[Message, list[str]]:
     """Every marked text of the project, with the files that it stands in."""
     found: dict[Message, list[str]] = {}
     for path in sorted(_files()):
-        read = in_template if path.suffix == ".html" else in_python
+        read = in_python if path.suffix == ".py" else in_template
         for message in read(path.read_text()):
             found.setdefault(message, []).append(str(path.relative_to(ROOT)))
     return found
@@ -79,7 +79,7 @@ def marked() -> dict[Message, list[str]]:
 
 def _files() -> list[Path]:
     python = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    return [*python, *(ROOT / "templates").rglob("*.html")]
+    return [*python, *(path for path in (ROOT / "templates").rglob("*") if path.suffix in (".html", ".txt"))]
 
 
 def catalog() -> Catalog:

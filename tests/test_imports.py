@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("kling_platform", "accounts", "generations")
 
 # Leaves that anybody may use: refusals, and the checks of a text.
-BASE = ("kling_platform.errors", "kling_platform.text", "kling_platform.failpoints")
+BASE = ("kling_platform.errors", "kling_platform.text", "kling_platform.failpoints", "kling_platform.origin")
 MODELS = ("accounts.models", "generations.models", "generations.models_groups")
 
 # The core: the first line that fits a module is the whole list of ours that it may import.
@@ -23,6 +23,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kling_platform.env": (),
     "kling_platform.failpoints": (),
     "kling_platform.lifeline": (),
+    "kling_platform.origin": (),
+    "kling_platform.tables": ("kling_platform.csvs",),
     "kling_platform.supervisor": (),
     "kling_platform.text": ("kling_platform.errors",),
     "kling_platform.egress": ("kling_platform.errors",),
@@ -35,10 +37,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "accounts.ledger": (*BASE, "accounts.models"),
     "accounts.keys": (*BASE, "accounts.models"),
     "accounts.rates": (*BASE, "accounts.models"),
+    "accounts.links": (*BASE, "accounts.models"),
     "accounts.quotas": (*BASE, "accounts.models", "accounts.ledger", "accounts.periods"),
     "accounts.services*": (
         *BASE,
-        *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys")),
+        *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys", "links")),
         "accounts.services.*",
     ),
     "generations.models": (*BASE, "generations.models_*"),
@@ -108,8 +111,23 @@ NOT_FOR_DOORS = (
     "generations.omnimaas*",
     "kling_platform.egress",
 )
-DOORS = ("*views", "*.forms", "*.urls", "*.admin", "*.api*", "*.templatetags.*", "*.management.commands.*")
-TASKS = {"generations.tasks", "generations.film_tasks", "generations.deliveries", "generations.upkeep"}
+DOORS = (
+    "*views",
+    "accounts.rooms",
+    "*.forms",
+    "*.urls",
+    "*.admin",
+    "*.api*",
+    "*.templatetags.*",
+    "*.management.commands.*",
+)
+TASKS = {
+    "accounts.tasks",
+    "generations.tasks",
+    "generations.film_tasks",
+    "generations.deliveries",
+    "generations.upkeep",
+}
 # Each stands for one command that exists to talk to upstream, or to be it.
 MAY_SPEAK = ("generations.management.commands.sandbox", "generations.management.commands.probe_upstream")
 # Who looks at an address without going there, and by which function.

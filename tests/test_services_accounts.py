@@ -40,8 +40,8 @@ def test_the_same_role_again_is_no_change(alice: User, boss: User) -> None:
     assert AuditEntry.objects.count() == before
 
 
-def test_a_role_is_one_of_three(alice: User, boss: User) -> None:
-    with pytest.raises(InvalidValue, match="member, manager and admin"):
+def test_a_role_is_one_of_four(alice: User, boss: User) -> None:
+    with pytest.raises(InvalidValue, match="member, manager, finance and admin"):
         services.set_role(alice, "king", actor=boss)
 
 

@@ -2,6 +2,14 @@
 
 from accounts.services.auditing import audit
 from accounts.services.credits import DEFAULT_CREDITS, DEFAULT_PERIOD, adjust, grant, lift_quota, set_quota
+from accounts.services.invitations import (
+    accept,
+    invitations_of,
+    invite,
+    record_mailed,
+    send_again,
+    withdraw,
+)
 from accounts.services.keys import (
     Limits,
     change_key,
@@ -11,25 +19,49 @@ from accounts.services.keys import (
     revoke_key,
     rotate_key,
 )
-from accounts.services.people import Provisioned, provision, set_active, set_role
+from accounts.services.people import (
+    Provisioned,
+    make_user,
+    provision,
+    reset_password,
+    send_reset,
+    set_active,
+    set_role,
+    sign_out,
+)
+from accounts.services.teams import add_member, change_team, make_team, remove_member
 
 __all__ = [
     "DEFAULT_CREDITS",
     "DEFAULT_PERIOD",
     "Limits",
     "Provisioned",
+    "accept",
+    "add_member",
     "adjust",
     "audit",
     "change_key",
+    "change_team",
     "end_old_secret",
     "grant",
+    "invitations_of",
+    "invite",
     "lift_quota",
     "limits_of",
     "make_key",
+    "make_team",
+    "make_user",
     "provision",
+    "record_mailed",
+    "remove_member",
+    "reset_password",
     "revoke_key",
     "rotate_key",
+    "send_again",
+    "send_reset",
     "set_active",
     "set_quota",
     "set_role",
+    "sign_out",
+    "withdraw",
 ]

@@ -31,7 +31,7 @@ def set_quota(
 
     ``version`` is the one that the editor saw: where another editor was faster, ``WrongState``.
     """
-    _check_credits(credits)
+    check_credits(credits)
     if period is not None and period not in Quota.Period.values:
         raise InvalidValue(_("A period is one of day, week, month and total."), param="period")
     field = {User: "user", Team: "team", ApiKey: "api_key"}[type(owner)]
@@ -79,7 +79,7 @@ def lift_quota(owner: Team | ApiKey, *, actor: User | None) -> None:
 @transaction.atomic
 def grant(quota: Quota, *, credits: int, reason: str, actor: User | None) -> None:
     """Add credits once, for the period that is running."""
-    _check_credits(credits, least=1)
+    check_credits(credits, least=1)
     ledger.grant(quotas.current_wallet(quota).pk, credits, reason=reason, actor=actor)
     audit("quota.grant", quota.owner, actor=actor, credits=credits, reason=reason)
 
@@ -87,7 +87,7 @@ def grant(quota: Quota, *, credits: int, reason: str, actor: User | None) -> Non
 @transaction.atomic
 def adjust(quota: Quota, *, credits: int, reason: str, actor: User | None) -> ledger.Moved:
     """Correct the current wallet by a positive or negative amount; a cut may reach less than was wanted."""
-    _check_credits(abs(credits), least=1)
+    check_credits(abs(credits), least=1)
     if not reason.strip():
         raise InvalidValue(_("Say why: a correction needs a reason."), param="reason")
     change = ledger.adjust(quotas.current_wallet(quota).pk, credits, reason=reason, actor=actor)
@@ -95,7 +95,8 @@ def adjust(quota: Quota, *, credits: int, reason: str, actor: User | None) -> le
     return change
 
 
-def _check_credits(credits: int, *, least: int = 0) -> None:
+def check_credits(credits: int, *, least: int = 0) -> None:
+    """``InvalidValue`` for all but a whole number within reason."""
     if (
         isinstance(credits, bool)
         or not isinstance(credits, int)

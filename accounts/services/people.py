@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
+from django_q.tasks import async_task
 
+from accounts import links
 from accounts.models import Quota, User
 from accounts.services.auditing import audit
 from accounts.services.credits import DEFAULT_CREDITS, DEFAULT_PERIOD, set_quota
@@ -23,23 +27,25 @@ from kling_platform.text import check_text
 def set_active(user: User, active: bool, *, actor: User | None) -> None:
     """Suspend or bring back a user: sessions, keys and links follow the flag at once.
 
-    Nobody suspends himself, so there is always an admin left who can undo it.
+    Nobody suspends himself, so there is always an admin left who can undo it. Browsers that were signed
+    in stay out when the user is brought back.
     """
     if actor == user and not active:
         raise WrongState(_("You cannot suspend yourself. Ask another admin."))
-    if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
-        user.is_active = active
+    changes: dict[str, Any] = {"is_active": active} | ({} if active else {"sign_outs": F("sign_outs") + 1})
+    if User.objects.filter(pk=user.pk, is_active=not active).update(**changes):
+        user.refresh_from_db(fields=["is_active", "sign_outs"])
         audit("user.resume" if active else "user.suspend", user, actor=actor)
 
 
 @transaction.atomic
 def set_role(user: User, role: str, *, actor: User | None) -> None:
-    """Make somebody a member, manager or admin; admins alone enter ``/admin/``.
+    """Make somebody a member, manager, finance or admin; admins alone enter ``/admin/``.
 
     No admin gives up the role by his own hand, so the last one cannot either.
     """
     if role not in User.Role.values:
-        raise InvalidValue(_("A role is one of member, manager and admin."), param="role")
+        raise InvalidValue(_("A role is one of member, manager, finance and admin."), param="role")
     if user.role == role:
         return
     if actor == user and user.role == User.Role.ADMIN:
@@ -50,12 +56,94 @@ def set_role(user: User, role: str, *, actor: User | None) -> None:
     audit("user.role", user, actor=actor, before=before, role=role)
 
 
+@transaction.atomic
+def sign_out(user: User, *, actor: User | None) -> None:
+    """End every session of a user, in all browsers; keys and links go on."""
+    User.objects.filter(pk=user.pk).update(sign_outs=F("sign_outs") + 1)
+    user.refresh_from_db(fields=["sign_outs"])
+    audit("user.sign_out", user, actor=actor)
+
+
+@transaction.atomic
+def send_reset(user: User, *, actor: User | None, language: str = settings.LANGUAGE_CODE) -> None:
+    """Mail a link by which the user sets a new password, once. The old one works until then."""
+    if not user.is_active:
+        raise WrongState(_("The account is suspended, so the link would open nothing. Bring it back first."))
+    if not user.email:
+        raise WrongState(
+            _("No e-mail address of %(user)s is known. Enter one in the administration, then try again.")
+            % {"user": user}
+        )
+    audit("user.reset", user, actor=actor)
+    async_task("accounts.tasks.mail_reset", user.pk, language)
+
+
+@transaction.atomic
+def reset_password(user: User, *, token: str, password: str) -> None:
+    """Set the password by a link; ``NotFound`` where it was used, is too old, or was made for another password."""
+    locked = User.objects.select_for_update().get(pk=user.pk)
+    if not links.opens(locked, token):
+        raise links.dead()
+    _set_password(locked, password)
+    audit("user.password", locked, actor=locked)
+
+
+def _set_password(user: User, password: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidValue("; ".join(error.messages), param="password") from error
+    user.set_password(password)
+    user.save(update_fields=["password"])
+
+
 class Provisioned(NamedTuple):
     """``password`` and ``api_key`` are texts to show once, None where nothing new was made."""
 
     user: User
     password: str | None
     api_key: str | None
+
+
+@transaction.atomic
+def make_user(
+    username: str,
+    *,
+    email: str,
+    password: str | None,
+    role: str = User.Role.MEMBER,
+    credits: int = DEFAULT_CREDITS,
+    period: str = DEFAULT_PERIOD,
+    actor: User | None,
+) -> User:
+    """Somebody new, with a quota. ``InvalidValue`` for a name that is taken, in whatever case it is written.
+
+    Without a password no sign-in is possible until a link has set one.
+    """
+    user = User(username=check_text(username, param="username"), email=email)
+    if User.objects.filter(username__iexact=username).exists():
+        raise _taken()
+    try:
+        user.full_clean(exclude=["password"])
+    except ValidationError as error:
+        field, texts = next(iter(error.message_dict.items()))
+        raise InvalidValue("; ".join(texts), param=field) from error
+    user.set_unusable_password()
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError as error:
+        raise _taken() from error
+    if password is not None:
+        _set_password(user, password)
+    set_role(user, role, actor=actor)
+    audit("user.make", user, actor=actor or user, role=user.role)
+    set_quota(user, credits=credits, period=period, actor=actor)
+    return user
+
+
+def _taken() -> InvalidValue:
+    return InvalidValue(_("This user name is taken. Choose another one."), param="username")
 
 
 @transaction.atomic

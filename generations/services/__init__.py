@@ -108,6 +108,7 @@ from generations.services.storyboards import (
 )
 from generations.services.sweep import sweep_due
 from generations.services.tags import MOST_TAGS, read_tags, set_tags
+from generations.services.teams import share, unshare
 from generations.services.usage import (
     DAYS_A_RUN,
     UsageScope,
@@ -228,6 +229,7 @@ __all__ = [
     "send_test",
     "sending_paused",
     "set_tags",
+    "share",
     "shot_price",
     "start_storyboard",
     "stop_storyboard",
@@ -239,6 +241,7 @@ __all__ = [
     "undelete",
     "undelete_many",
     "unlike",
+    "unshare",
     "usage_by",
     "vary",
     "wake_deliver",

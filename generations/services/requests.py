@@ -20,7 +20,7 @@ from accounts import ledger, quotas
 from accounts.models import ApiKey, User
 from generations import catalogue, images, lifecycle
 from generations.models import TERMINAL, Event, Generation, InputImage, Status
-from generations.services import key_limits
+from generations.services import key_limits, teams
 from generations.services.catalogues import current_rules, rules_of
 from generations.services.once import Once, take
 from generations.services.tags import tags_of
@@ -53,7 +53,8 @@ def create(
 ) -> Generation:
     """Queue one generation and hold its price, or raise a ``PlatformError`` and change nothing.
 
-    ``request`` has the fields of the gateway's wire (see ``catalogue.validate``); ``tags`` are ours alone.
+    ``request`` has the fields of the gateway's wire (see ``catalogue.validate``); ``tags``, ``team`` and
+    ``visibility`` are ours alone (see ``teams``).
     ``once`` belongs to a call that may come twice, and comes through ``make_once``. ``derived_from`` and
     ``derivation`` (a ``Derivation``) go together, and not with ``retry_of``. ``also`` is done in the same
     transaction; a ``PlatformError`` of it undoes everything.
@@ -61,12 +62,16 @@ def create(
     if not user.is_active:
         raise Suspended(_("This account is suspended. Ask an admin."))
     rules = current_rules()
-    recipe = catalogue.validate(request, rules)
+    audience = teams.audience_of(user, request)
+    recipe = catalogue.validate(teams.on_the_wire(request), rules)
+    teams.check_model(audience.team, recipe.model)
     if api_key is not None:
         key_limits.check_model(api_key, recipe.model)
     frames = [_frame(image, field) for image, field in zip(recipe.images, _fields(request), strict=False)]
     generation = Generation(
         user=user,
+        team=audience.team,
+        visibility=audience.visibility,
         api_key=api_key,
         retry_of=retry_of,
         derived_from=derived_from,
@@ -196,8 +201,9 @@ def recipe_request(
 
 
 def retry(generation: Generation, *, user: User, api_key: ApiKey | None = None) -> Generation:
-    """A new generation from the same recipe, at today's price."""
-    return create(user=user, request=recipe_request(generation), api_key=api_key, retry_of=generation)
+    """A new generation from the same recipe, at today's price, for the same team."""
+    request = recipe_request(generation) | teams.same_audience(generation, user)
+    return create(user=user, request=request, api_key=api_key, retry_of=generation)
 
 
 def may_change(user: User, generation: Generation) -> bool:

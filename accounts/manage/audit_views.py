@@ -1,0 +1,121 @@
+"""The audit: who changed what, when, from what to what, from where. Looked at and exported, never written here."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.dateparse import parse_date
+from django.utils.timezone import make_aware
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+
+from accounts import rooms
+from accounts.models import AuditEntry
+from kling_platform.tables import Column, download, searched, table
+
+ROOM = "manage_audit"
+SEARCHED = ("subject", "actor__username", "action", "told")
+COLUMNS = (
+    Column("at", gettext_lazy("When"), ("at",), numeric=True),
+    Column("actor", gettext_lazy("Who"), ("actor__username",)),
+    Column("action", gettext_lazy("What"), ("action",)),
+    Column("subject", gettext_lazy("Of whom"), ("subject",)),
+    Column("change", gettext_lazy("From what to what"), wide=True),
+    Column("address", gettext_lazy("From where"), ("address",), wide=True),
+)
+# The first word of an action is what it is about.
+ABOUT = {
+    "user": gettext_lazy("people"),
+    "invitation": gettext_lazy("invitations"),
+    "team": gettext_lazy("teams"),
+    "quota": gettext_lazy("quotas"),
+    "key": gettext_lazy("API keys"),
+    "catalogue": gettext_lazy("prices"),
+    "generation": gettext_lazy("videos"),
+}
+MOST_EXPORTED = 100_000
+
+
+@require_GET
+@rooms.look(ROOM)
+def audit(request: HttpRequest) -> HttpResponse:
+    """Newest first."""
+    page = table(request.GET, _rows(request), COLUMNS, first="-at", search=SEARCHED)
+    for entry in page.rows:
+        entry.changes = changes(entry.detail)
+    context: dict[str, Any] = {"table": page}
+    if request.headers.get("HX-Request"):
+        return render(request, "manage/_audit.html", context)
+    asked = request.GET
+    context |= {
+        "about": ABOUT,
+        "chosen": asked.get("about", ""),
+        "since": asked.get("since", ""),
+        "until": asked.get("until", ""),
+    }
+    return render(request, "manage/audit.html", context)
+
+
+def _rows(request: HttpRequest) -> QuerySet[AuditEntry]:
+    rows = AuditEntry.objects.select_related("actor").annotate(told=Cast("detail", TextField()))
+    about = request.GET.get("about", "")
+    if about in ABOUT:
+        rows = rows.filter(action__startswith=f"{about}.")
+    if since := _day(request.GET.get("since", "")):
+        rows = rows.filter(at__gte=since)
+    if until := _day(request.GET.get("until", "")):
+        rows = rows.filter(at__lt=until + timedelta(days=1))
+    return rows
+
+
+def _day(text: str) -> datetime | None:
+    """The midnight that a day begins with, in the platform's time zone."""
+    try:
+        day = parse_date(text)
+    except ValueError:
+        return None
+    return make_aware(datetime.combine(day, time())) if day and day.year < 9000 else None
+
+
+def changes(detail: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, from, to) of each thing that an entry tells; ``from`` is empty where nothing was before."""
+    rest = dict(detail)
+    before, after = rest.pop("before", None), rest.pop("after", None)
+    if isinstance(before, dict):
+        after = after if isinstance(after, dict) else {key: rest.pop(key, None) for key in before}
+        pairs = [(key, _said(old), _said(after.get(key))) for key, old in before.items()]
+        pairs = [pair for pair in pairs if pair[1] != pair[2]]
+    elif before is not None:
+        key = next(iter(rest), "")
+        pairs = [(key, _said(before), _said(rest.pop(key, None)))]
+    else:
+        pairs = []
+    return pairs + [(key, "", _said(value)) for key, value in rest.items() if value not in ("", None, [])]
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@require_GET
+@rooms.look(ROOM)
+def export(request: HttpRequest) -> HttpResponseBase:
+    """What the page shows, all of it, newest first."""
+    rows = searched(_rows(request), request.GET, SEARCHED).order_by("-at")[:MOST_EXPORTED]
+    header = ("at", "by", "action", "subject", "detail", "from")
+    return download("audit", header, (_line(entry) for entry in rows.iterator(chunk_size=500)))
+
+
+def _line(entry: AuditEntry) -> tuple[Any, ...]:
+    detail = json.dumps(entry.detail, ensure_ascii=False, sort_keys=True)
+    by = entry.actor.username if entry.actor else ""
+    return (entry.at.isoformat(), by, entry.action, entry.subject, detail, entry.address or "")

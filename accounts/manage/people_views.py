@@ -1,0 +1,247 @@
+"""People: the list, one person, and what is done to them. Rows come through ``User.objects.visible_to``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib import messages
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import links, quotas, rooms, services
+from accounts.manage.forms import FilterForm, InviteForm
+from accounts.models import Invitation, Team, User
+from kling_platform.errors import PlatformError
+from kling_platform.tables import Column, download, searched, table
+
+ROOM = "manage_people"
+SEARCHED = ("username", "email", "first_name", "last_name")
+COLUMNS = (
+    Column("name", gettext_lazy("Name"), ("username",)),
+    Column("role", gettext_lazy("Role"), ("role", "username"), wide=True),
+    Column("teams", gettext_lazy("Teams"), wide=True),
+    Column("used", gettext_lazy("Credits used"), ("open_used",), numeric=True),
+    Column("seen", gettext_lazy("Last sign-in"), ("last_login",), numeric=True, wide=True),
+)
+
+
+def _me(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+@require_GET
+@rooms.look(ROOM)
+def people(request: HttpRequest) -> HttpResponse:
+    """Everybody whom the viewer may see, searched, sorted, a page at a time."""
+    form = FilterForm(request.GET, viewer=_me(request))
+    page = table(request.GET, _rows(request, form), COLUMNS, first="name", search=SEARCHED)
+    context = {"table": _with_usage(page), "filters": form}
+    if request.headers.get("HX-Request"):
+        return render(request, "manage/_people.html", context)
+    context |= {
+        "invitations": _invitations(_me(request)),
+        "teams": Team.objects.visible_to(_me(request)).order_by("name"),
+        "roles": User.Role.choices,
+        "may_act": _me(request).role in rooms.room(ROOM).act,
+    }
+    return render(request, "manage/people.html", context)
+
+
+def _rows(request: HttpRequest, form: FilterForm) -> QuerySet[User]:
+    viewer = _me(request)
+    seen = Prefetch("teams", Team.objects.visible_to(viewer).order_by("name"), to_attr="seen_teams")
+    rows = User.objects.visible_to(viewer).select_related("quota").prefetch_related(seen)
+    form.is_valid()  # a value that is none of the choices is simply not there afterwards
+    wanted = form.cleaned_data
+    if wanted.get("role"):
+        rows = rows.filter(role=wanted["role"])
+    if wanted.get("state"):
+        rows = rows.filter(is_active=wanted["state"] == "active")
+    if wanted.get("team"):
+        rows = rows.filter(teams=wanted["team"])
+    return quotas.with_usage(rows, "quota__wallets")
+
+
+def _with_usage(page: Any) -> Any:
+    for user in page.rows:
+        quota = getattr(user, "quota", None)
+        user.usage = quotas.usage(user, quota.credits)[:2] if quota else None
+    return page
+
+
+def _invitations(viewer: User) -> list[Invitation]:
+    """The open ones with their links, which their makers may hand over themselves."""
+    found = list(services.invitations_of(viewer).select_related("invited_by").prefetch_related("teams"))
+    for invitation in found:
+        invitation.link = links.full(links.invitation_path(invitation))  # type: ignore[attr-defined]
+        invitation.is_over = invitation.expires_at <= timezone.now()  # type: ignore[attr-defined]
+    return found
+
+
+@require_GET
+@rooms.look(ROOM)
+def export(request: HttpRequest) -> HttpResponseBase:
+    """The list as it is searched and filtered, all of it, for a spreadsheet."""
+    rows = searched(_rows(request, FilterForm(request.GET, viewer=_me(request))), request.GET, SEARCHED)
+    header = ("user", "email", "role", "teams", "active", "credits", "period", "used", "last_sign_in")
+    return download("people", header, (_line(user) for user in rows.order_by("username")))
+
+
+def _line(user: Any) -> tuple[Any, ...]:
+    quota = getattr(user, "quota", None)
+    of_quota = (quota.credits, quota.period, quotas.usage(user, quota.credits)[0]) if quota else ("", "", "")
+    teams = "; ".join(team.name for team in user.seen_teams)
+    signed_in = user.last_login.isoformat() if user.last_login else ""
+    return (user.username, user.email, user.role, teams, user.is_active, *of_quota, signed_in)
+
+
+@require_GET
+@rooms.look(ROOM)
+def person(request: HttpRequest, user_id: int) -> HttpResponse:
+    """One person: who, which teams, how much, and for admins what can be done."""
+    return render(request, "manage/person.html", _person(request, _find(request, user_id)))
+
+
+def _find(request: HttpRequest, user_id: int) -> User:
+    return get_object_or_404(User.objects.visible_to(_me(request)), pk=user_id)
+
+
+def _person(request: HttpRequest, user: User) -> dict[str, Any]:
+    viewer = _me(request)
+    return {
+        "person": user,
+        "teams": Team.objects.visible_to(viewer).filter(members=user).order_by("name"),
+        "balances": [balance for balance in quotas.balances(user) if balance.scope == "user"],
+        "keys": user.api_keys.filter(revoked_at=None).count(),
+        "roles": User.Role.choices,
+        "may_act": viewer.role == User.Role.ADMIN,
+        "is_me": viewer.pk == user.pk,
+    }
+
+
+def _done(request: HttpRequest, user_id: int, verb: Callable[[User], object], sentence: str) -> HttpResponse:
+    """Do something to a person the viewer may see, and say how it went on their page."""
+    user = _find(request, user_id)
+    try:
+        verb(user)
+    except PlatformError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, sentence % {"user": user})
+    return redirect("manage_person", user.pk)
+
+
+@require_POST
+@rooms.act(ROOM, User.Role.ADMIN)
+def set_role(request: HttpRequest, user_id: int) -> HttpResponse:
+    role = request.POST.get("role", "")
+    return _done(
+        request,
+        user_id,
+        lambda user: services.set_role(user, role, actor=_me(request)),
+        _("%(user)s has another role now."),
+    )
+
+
+@require_POST
+@rooms.act(ROOM, User.Role.ADMIN)
+def suspend(request: HttpRequest, user_id: int) -> HttpResponse:
+    return _done(
+        request,
+        user_id,
+        lambda user: services.set_active(user, False, actor=_me(request)),
+        _("%(user)s is suspended: signed out everywhere, keys and links are dead."),
+    )
+
+
+@require_POST
+@rooms.act(ROOM, User.Role.ADMIN)
+def resume(request: HttpRequest, user_id: int) -> HttpResponse:
+    return _done(
+        request,
+        user_id,
+        lambda user: services.set_active(user, True, actor=_me(request)),
+        _("%(user)s is active."),
+    )
+
+
+@require_POST
+@rooms.act(ROOM, User.Role.ADMIN)
+def sign_out(request: HttpRequest, user_id: int) -> HttpResponse:
+    return _done(
+        request,
+        user_id,
+        lambda user: services.sign_out(user, actor=_me(request)),
+        _("%(user)s is signed out everywhere. API keys go on."),
+    )
+
+
+@require_POST
+@rooms.act(ROOM, User.Role.ADMIN)
+def reset(request: HttpRequest, user_id: int) -> HttpResponse:
+    return _done(
+        request,
+        user_id,
+        lambda user: services.send_reset(user, actor=_me(request), language=get_language() or "en"),
+        _("%(user)s gets a letter with a link for a new password."),
+    )
+
+
+# --- invitations --------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@rooms.act(ROOM)
+def invite(request: HttpRequest) -> HttpResponse:
+    """Ask somebody to join."""
+    form = InviteForm(request.POST if request.method == "POST" else None, actor=_me(request))
+    status = 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            try:
+                invitation = services.invite(**form.cleaned_data, actor=_me(request))
+            except PlatformError as refusal:
+                form.show(refusal)
+                status = refusal.status
+            else:
+                messages.success(
+                    request, _("%(email)s gets a letter with a link.") % {"email": invitation.email}
+                )
+                return redirect("manage_people")
+    return render(request, "manage/invite.html", {"form": form}, status=status)
+
+
+def _of_invitation(request: HttpRequest, verb: Callable[[], Invitation], sentence: str) -> HttpResponse:
+    try:
+        messages.success(request, sentence % {"email": verb().email})
+    except PlatformError as refusal:
+        return render(request, f"{refusal.status}.html", {"message": refusal.message}, status=refusal.status)
+    return redirect("manage_people")
+
+
+@require_POST
+@rooms.act(ROOM)
+def invite_again(request: HttpRequest, invitation_id: int) -> HttpResponse:
+    return _of_invitation(
+        request,
+        lambda: services.send_again(invitation_id, actor=_me(request)),
+        _("%(email)s gets a new letter; the link before opens nothing any more."),
+    )
+
+
+@require_POST
+@rooms.act(ROOM)
+def withdraw(request: HttpRequest, invitation_id: int) -> HttpResponse:
+    return _of_invitation(
+        request,
+        lambda: services.withdraw(invitation_id, actor=_me(request)),
+        _("The invitation of %(email)s is withdrawn."),
+    )

@@ -1,0 +1,20 @@
+from django.urls import path
+
+from accounts.manage import audit_views, people_views, views
+
+urlpatterns = [
+    path("", views.index, name="manage"),
+    path("people", people_views.people, name="manage_people"),
+    path("people.csv", people_views.export, name="manage_people_export"),
+    path("people/invite", people_views.invite, name="manage_invite"),
+    path("people/<int:user_id>", people_views.person, name="manage_person"),
+    path("people/<int:user_id>/role", people_views.set_role, name="manage_role"),
+    path("people/<int:user_id>/suspend", people_views.suspend, name="manage_suspend"),
+    path("people/<int:user_id>/resume", people_views.resume, name="manage_resume"),
+    path("people/<int:user_id>/sign-out", people_views.sign_out, name="manage_sign_out"),
+    path("people/<int:user_id>/reset", people_views.reset, name="manage_reset"),
+    path("invitations/<int:invitation_id>/again", people_views.invite_again, name="manage_invite_again"),
+    path("invitations/<int:invitation_id>/withdraw", people_views.withdraw, name="manage_withdraw"),
+    path("audit", audit_views.audit, name="manage_audit"),
+    path("audit.csv", audit_views.export, name="manage_audit_export"),
+]

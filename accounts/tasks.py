@@ -1,0 +1,63 @@
+"""Letters. django-q2 functions, named by their dotted path: ids in, a letter out, a note of what became of it."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from smtplib import SMTPException
+
+from django.core.mail import send_mail
+from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from accounts import links, services
+from accounts.models import Invitation, User
+
+log = logging.getLogger(__name__)
+
+
+def mail_invitation(invitation_id: int, nonce: str) -> bool:
+    """Send an invitation as it stands; one that was sent again, accepted or withdrawn meanwhile is left alone."""
+    invitation = (
+        Invitation.objects.select_related("invited_by")
+        .filter(pk=invitation_id, nonce=uuid.UUID(nonce), accepted_at=None, withdrawn_at=None, mailed_at=None)
+        .first()
+    )
+    if invitation is None:
+        return False
+    link = links.full(links.invitation_path(invitation))
+    with translation.override(invitation.language):
+        error = _send(
+            _("You are invited to make videos with us"),
+            "accounts/letters/invitation.txt",
+            {"invitation": invitation, "link": link, "host": invitation.invited_by},
+            to=invitation.email,
+        )
+    services.record_mailed(invitation.pk, nonce=nonce, error=error)
+    return not error
+
+
+def mail_reset(user_id: int, language: str) -> bool:
+    """Send the link that sets a new password."""
+    user = User.objects.filter(pk=user_id, is_active=True).exclude(email="").first()
+    if user is None:
+        return False
+    with translation.override(language):
+        error = _send(
+            _("Your new password"),
+            "accounts/letters/reset.txt",
+            {"user": user, "link": links.full(links.reset_path(user))},
+            to=user.email,
+        )
+    return not error
+
+
+def _send(subject: str, template: str, context: dict[str, object], *, to: str) -> str:
+    """Hand one letter to the mail server; returns what went wrong, or nothing."""
+    try:
+        send_mail(subject, render_to_string(template, context), None, [to])
+    except (SMTPException, OSError) as error:
+        log.error("a letter could not be sent: %s", error)
+        return str(error) or type(error).__name__
+    return ""

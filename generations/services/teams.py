@@ -1,0 +1,127 @@
+"""For whom a generation is made, and who may see it: the rules of teams, held where something is made or shared.
+
+``team`` and ``visibility`` are fields of ours beside those of the wire; upstream never hears of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import Team, User
+from generations.models import Generation
+from kling_platform.errors import Forbidden, InvalidValue, WrongState
+
+OURS = ("team", "visibility")
+Visibility = Generation.Visibility
+
+
+class Audience(NamedTuple):
+    """The team that a generation is made for, None for its owner alone, and whether the team sees it."""
+
+    team: Team | None
+    visibility: str
+
+
+def audience_of(user: User, request: Mapping[str, Any]) -> Audience:
+    """What a request says about teams.
+
+    Without ``team`` a member of one team makes it for that team, anybody else for himself; an empty or null
+    ``team`` is for himself. ``InvalidValue`` for a team that is not his, ``Forbidden`` where it may not share.
+    """
+    team = _team(user, request)
+    visibility = request.get("visibility") or Visibility.PRIVATE
+    if visibility not in Visibility.values:
+        raise InvalidValue(_("visibility is private or team."), param="visibility")
+    if visibility == Visibility.TEAM:
+        if team is None:
+            raise InvalidValue(
+                _("Only what is made for a team can be shared with it: name the team."), param="team"
+            )
+        _check_sharing(team)
+    return Audience(team, visibility)
+
+
+def _team(user: User, request: Mapping[str, Any]) -> Team | None:
+    mine = list(user.teams.order_by("name"))
+    if "team" not in request:
+        return mine[0] if len(mine) == 1 else None
+    named = request["team"]
+    if named in (None, ""):
+        return None
+    found = next((team for team in mine if team.name == named), None)
+    if found is None:
+        names = ", ".join(team.name for team in mine)
+        raise InvalidValue(
+            _("You are in no team of this name. Your teams: %(teams)s.") % {"teams": names}
+            if mine
+            else _("You are in no team of this name: leave team out."),
+            param="team",
+        )
+    return found
+
+
+def on_the_wire(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request without the fields that are ours alone."""
+    return {key: value for key, value in request.items() if key not in OURS}
+
+
+def check_model(team: Team | None, model: str) -> None:
+    """``Forbidden`` where the team's rules leave out a model; says whose rule it is and what else is allowed."""
+    if team is None or not team.models_allowed or model in team.models_allowed:
+        return
+    raise Forbidden(
+        _(
+            "The team %(team)s does not use %(model)s, so nothing was made and nothing was charged. It uses: "
+            "%(models)s. Take one of these, make it for yourself, or ask the team's manager."
+        )
+        % {"team": team.name, "model": model, "models": ", ".join(team.models_allowed)},
+        param="model",
+    )
+
+
+def same_audience(generation: Generation, user: User) -> dict[str, Any]:
+    """The team for which somebody makes this generation again: the same, where he is in it; never shared unasked."""
+    if generation.team is not None and user.teams.filter(pk=generation.team_id).exists():
+        return {"team": generation.team.name}
+    return {"team": None} if generation.user_id == user.pk and generation.team is None else {}
+
+
+@transaction.atomic
+def share(generation: Generation, *, actor: User, team: Team | None = None) -> Generation:
+    """Show a generation to its team; one that was made for no team joins ``team``, which its owner must be in.
+
+    Sharing moves no credits: who paid stays who paid.
+    """
+    chosen = generation.team or team
+    if chosen is None or (team is not None and team != chosen):
+        raise WrongState(_("It was made for another team. Make it again for this one, or share it there."))
+    if not generation.user.teams.filter(pk=chosen.pk).exists():
+        raise Forbidden(_("Its owner is not in this team."), param="team")
+    _check_sharing(chosen)
+    _see(generation, team=chosen, visibility=Visibility.TEAM)
+    return generation
+
+
+@transaction.atomic
+def unshare(generation: Generation, *, actor: User) -> Generation:
+    """Show it to its owner alone again."""
+    _see(generation, team=generation.team, visibility=Visibility.PRIVATE)
+    return generation
+
+
+def _see(generation: Generation, *, team: Team | None, visibility: str) -> None:
+    Generation.objects.filter(pk=generation.pk).update(team=team, visibility=visibility)
+    generation.refresh_from_db(fields=["team", "visibility"])
+
+
+def _check_sharing(team: Team) -> None:
+    if not team.sharing:
+        raise Forbidden(
+            _("The team %(team)s does not share videos. Keep it private, or ask the team's manager.")
+            % {"team": team.name},
+            param="visibility",
+        )

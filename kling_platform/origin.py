@@ -1,0 +1,42 @@
+"""From which address the work at hand was asked for; nothing outside of a request.
+
+A middleware notes it once, and the audit reads it once. Handing it through every verb instead would put a
+value into some thirty signatures that none of them uses, and the first one to forget it would go unseen.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_address: ContextVar[str | None] = ContextVar("address", default=None)
+
+
+def address() -> str | None:
+    """The address of whoever sent the request, or None in a task or a command."""
+    return _address.get()
+
+
+@contextmanager
+def coming_from(text: str) -> Iterator[None]:
+    """What happens in the block was asked for from there; text that is no address counts as none."""
+    try:
+        known = str(ipaddress.ip_address(text.strip().partition("%")[0]))
+    except ValueError:
+        known = None
+    token = _address.set(known)
+    try:
+        yield
+    finally:
+        _address.reset(token)
+
+
+def sender(remote: str, forwarded: str, proxies: int) -> str:
+    """Who is behind ``proxies`` proxies of ours: each appends to X-Forwarded-For whom it heard from.
+
+    Only so many from the right can be believed; whatever stands before them, anybody may have written.
+    """
+    heard = [*(part.strip() for part in forwarded.split(",") if part.strip()), remote]
+    return heard[-(proxies + 1)] if len(heard) > proxies else remote

@@ -1,0 +1,143 @@
+"""Who may open what under ``/manage/``: every address × method × role, and a manager of another team.
+
+A new address without a line in the table fails, and so does a line without an address.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts import services as people
+from accounts.models import AuditEntry, Team, User
+from tests.conftest import person
+from tests.portal import signed_in
+
+pytestmark = pytest.mark.django_db
+
+# Who asks, in this order. "foreign" manages another team.
+ROLES = ("nobody", "member", "foreign", "manager", "finance", "admin")
+LOOK_ALL = "302 404 200 200 200 200"  # lists: a foreign manager sees the own team's part of them
+LOOK_ONE = "302 404 404 200 200 200"
+LOOK_MONEY = "302 404 404 404 200 200"
+MANAGES = "302 404 404 302 403 302"
+ADMINS = "302 404 403 403 403 302"
+
+GUEST: dict[str, object] = {
+    "email": "n@example.com",
+    "teams": "{team}",
+    "role": "member",
+    "credits": 10,
+    "period": "day",
+}
+
+
+class Line(NamedTuple):
+    """One address with a method; ``answers`` are the statuses in the order of ROLES."""
+
+    method: str
+    path: str
+    answers: str
+    sent: dict[str, object] = {}
+
+
+LINES = [
+    Line("GET", "/manage/", "302 404 302 302 302 302"),
+    Line("GET", "/manage/people", LOOK_ALL),
+    Line("GET", "/manage/people.csv", LOOK_ALL),
+    Line("GET", "/manage/people/{alice}", LOOK_ONE),
+    Line("GET", "/manage/people/invite", "302 404 200 200 403 200"),
+    Line("POST", "/manage/people/invite", "302 404 400 302 403 302", GUEST),
+    Line("POST", "/manage/people/{alice}/role", ADMINS, {"role": "manager"}),
+    Line("POST", "/manage/people/{alice}/suspend", ADMINS),
+    Line("POST", "/manage/people/{alice}/resume", ADMINS),
+    Line("POST", "/manage/people/{alice}/sign-out", ADMINS),
+    Line("POST", "/manage/people/{alice}/reset", ADMINS),
+    Line("POST", "/manage/invitations/{invitation}/again", MANAGES),
+    Line("POST", "/manage/invitations/{invitation}/withdraw", MANAGES),
+    Line("GET", "/manage/teams", LOOK_ALL),
+    Line("POST", "/manage/teams/new", ADMINS, {"name": "Sound"}),
+    Line("GET", "/manage/teams/{team}", LOOK_ONE),
+    Line("POST", "/manage/teams/{team}", MANAGES, {"name": "Film", "version": 1}),
+    Line("POST", "/manage/teams/{team}/add", MANAGES, {"user": "alice"}),
+    Line("POST", "/manage/teams/{team}/remove/{alice}", MANAGES),
+    Line("GET", "/manage/audit", LOOK_MONEY),
+    Line("GET", "/manage/audit.csv", LOOK_MONEY),
+]
+
+
+@pytest.fixture
+def office(alice: User, boss: User) -> dict[str, object]:
+    """Alice in the team Film with its manager; another team with another manager; an open invitation."""
+    manager, foreign = person("manager", role="manager"), person("foreign", role="manager")
+    person("finance", role="finance")
+    person("member")
+    film, other = people.make_team("Film", actor=boss), people.make_team("Other", actor=boss)
+    for team, user in ((film, alice), (film, manager), (other, foreign)):
+        people.add_member(team, user, actor=boss)
+    invitation = people.invite("guest@example.com", actor=manager, teams=[film])
+    return {"alice": alice.pk, "team": film.pk, "invitation": invitation.pk}
+
+
+def ask(line: Line, client: Client, ids: dict[str, object]) -> int:
+    path = line.path.format(**ids)
+    sent = {name: str(value).format(**ids) for name, value in line.sent.items()}
+    return (client.get(path) if line.method == "GET" else client.post(path, sent)).status_code
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_door_is_open_to_whom_it_should_be(office: dict[str, object], role: str) -> None:
+    username = {"admin": "boss", "nobody": ""}.get(role, role)
+    client = signed_in(User.objects.get(username=username)) if username else Client()
+    before = AuditEntry.objects.count()
+    got = {f"{line.method} {line.path}": ask(line, client, office) for line in LINES}
+    assert got == {
+        f"{line.method} {line.path}": int(line.answers.split()[ROLES.index(role)]) for line in LINES
+    }
+    if role not in ("manager", "admin"):
+        assert AuditEntry.objects.count() == before, "somebody changed something without the right to"
+
+
+def addresses(patterns: list[URLPattern | URLResolver], start: str = "/") -> set[str]:
+    """The shape of every address: parts that vary are {}."""
+    found = set()
+    for pattern in patterns:
+        here = start + re.sub(r"<[^>]+>", "{}", str(pattern.pattern))
+        found |= addresses(pattern.url_patterns, here) if isinstance(pattern, URLResolver) else {here}
+    return found
+
+
+def test_every_address_has_its_line() -> None:
+    all_of_them = {a for a in addresses(get_resolver().url_patterns) if a.startswith("/manage/")}
+    assert {re.sub(r"{\w+}", "{}", line.path) for line in LINES} == all_of_them
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in LINES if line.method == "POST"], ids=lambda line: line.path
+)
+def test_nothing_changes_by_looking(office: dict[str, object], boss: User, line: Line) -> None:
+    """A GET of what changes something is refused, or shows a form; a picture on another site moves nothing."""
+    before = AuditEntry.objects.count()
+    status = signed_in(boss).get(line.path.format(**office)).status_code
+    looked_at = line.path in {other.path for other in LINES if other.method == "GET"}
+    assert (status, AuditEntry.objects.count()) == (200 if looked_at else 405, before)
+
+
+def test_a_manager_sees_the_own_teams_people_alone(office: dict[str, object]) -> None:
+    seen = User.objects.visible_to(User.objects.get(username="manager"))
+    assert set(seen.values_list("username", flat=True)) == {"alice", "manager"}
+    page = signed_in(User.objects.get(username="foreign")).get("/manage/people").content.decode()
+    assert "foreign" in page and "alice" not in page and "guest@example.com" not in page
+
+
+def test_the_suspended_open_nothing(office: dict[str, object], boss: User) -> None:
+    manager = User.objects.get(username="manager")
+    client = signed_in(manager)
+    people.set_active(manager, False, actor=boss)
+    assert client.get("/manage/people").status_code == 302
+    assert not User.objects.visible_to(manager).exists()
+    assert not Team.objects.managed_by(manager).exists()
