@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0004_people_and_teams"),
-        ("generations", "0010_tags"),
+        ("generations", "0012_shelves"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
