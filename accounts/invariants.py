@@ -67,8 +67,12 @@ class Invariant(NamedTuple):
     """
 
     name: str
-    breaches: Callable[[Scope], list[str]]
+    ask: Callable[[Scope], list[str]]
     whole: bool = False
+
+    def breaches(self, scope: Scope = ALL) -> list[str]:
+        """A sentence for everything in this part of history that makes it false."""
+        return self.ask(scope)
 
 
 def shown(breaches: Iterable[str]) -> list[str]:

@@ -105,7 +105,7 @@ def test_an_empty_platform_is_ok() -> None:
 
 # --- what may not be, planted past every guard ------------------------------------------
 
-NAMES = {invariant.breaches.__name__: invariant.name for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS)}
+NAMES = {invariant.ask.__name__: invariant.name for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS)}
 CHECKS_A, CHECKS_G, STAND_A, STAND_G = (
     next(invariant.name for invariant in invariants if words in invariant.name)
     for words in ("every CHECK", "the constraints of")
