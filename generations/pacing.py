@@ -2,15 +2,16 @@
 
 Asking is an inspection problem (Barlow, Hunter, Proschan): with a gap g(t), density f and survival S of the
 time to finish, polls are ∫ S/g and the mean lag is ∫ f·g/2. For a price of ``patience`` seconds of lag per
-poll the best gap is sqrt(2·patience / hazard(t)), and then polls × lag = C²/2 with C = ∫ √(f·S): no rule
-does better. The hazard is learned from the last finished generations of the same kind.
+poll the best gap is about sqrt(2·patience·S/f), and then polls × lag = C²/2 with C = ∫ √(f·S): no rule does
+better. f and S are learned from the last finished generations of the same kind. The ages themselves are the
+cheapest of all plans, found backwards from the end: the formula alone, gap after gap, costs a fifth more.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # Until this many have finished the rule is fixed: every 5 s for three minutes, then ever more slowly.
@@ -20,11 +21,13 @@ STEADY_UNTIL = 180.0
 SLOWER = 0.1
 # A learned rule never waits longer than this while the bulk is still finishing.
 LEARNED_LONGEST = 15.0
-FIRST_AT_MOST = 0.4  # of the median: should times become shorter, that is seen soon
+FIRST_AT_MOST = 0.6  # of the median: should times become shorter, that is seen soon
 BULK = 0.99
 GROWTH = 1.25
 # How wide one past time is smeared, in log seconds, at least: clocks and polls are coarse.
 NARROWEST = 0.06
+# A plan chooses among ages that grow by this much: a second in a minute and a half.
+FINENESS = 1.012
 
 
 @dataclass(frozen=True)
@@ -50,29 +53,59 @@ class Pace:
 FIXED = Pace()
 
 
-def learn(seconds: Sequence[float], *, patience: float, shortest: float) -> Pace:
+def learn(seconds: Sequence[float], *, patience: float, shortest: float, longest: float) -> Pace:
     """The pace for a kind whose last generations took these many seconds; ``FIXED`` where they are too few."""
     times = sorted(value for value in seconds if value > 0)
     if len(times) < ENOUGH:
         return FIXED
-    smeared = _Smeared(times)
-    bulk = times[min(len(times) - 1, int(BULK * len(times)))]
-    age = max(shortest, min(FIRST_AT_MOST * times[len(times) // 2], times[0]))
-    ages = [age]
-    while age < bulk and len(ages) < 1_000:
-        age += _gap_at(age, smeared, patience, shortest)
-        ages.append(age)
-    return Pace(tuple(ages))
+    smeared, count = _Smeared(times), len(times)
+    first, bulk = FIRST_AT_MOST * times[count // 2], times[min(count - 1, int(BULK * count))]
+    ages, survival = [0.0, max(shortest, times[0] / 2)], [1.0]
+    while ages[-1] < max(times[-1], bulk + LEARNED_LONGEST) * math.exp(2 * smeared.width):
+        survival.append(smeared.at(ages[-1])[1])
+        ages.append(ages[-1] * FINENESS)
+    survival.append(0.0)
+    following = _cheapest(ages, survival, patience, lambda age: _reach(age, shortest, longest, first, bulk))
+    chosen, number = [], 0
+    while (number := following[number]) < len(ages):
+        chosen.append(ages[number])
+    return Pace(tuple(chosen))
 
 
-def _gap_at(age: float, smeared: _Smeared, patience: float, shortest: float) -> float:
-    """The best gap from ``age``: the rule, with the hazard of the gap's own middle."""
-    gap = GAP
-    for _ in range(4):
-        rate = smeared.hazard(age + gap / 2)
-        best = math.sqrt(2 * patience / rate) if rate > 0 else LEARNED_LONGEST
-        gap = min(LEARNED_LONGEST, max(shortest, (gap + best) / 2))
-    return gap
+def _reach(age: float, shortest: float, longest: float, first: float, bulk: float) -> tuple[float, float]:
+    """Between which ages the poll after one at ``age`` may come; at 0 it is the first one."""
+    most = first if age == 0 else LEARNED_LONGEST if age < bulk else longest
+    return age + shortest, age + max(shortest, min(most, longest))
+
+
+def _cheapest(
+    ages: list[float],
+    survival: list[float],
+    patience: float,
+    reach: Callable[[float], tuple[float, float]],
+) -> list[int]:
+    """For a poll at each of these ages the number of the next one, so that polls and lag cost least in all.
+
+    A poll costs ``patience`` for each that still runs, and waiting for it the lag of those that finish before.
+    The last ones have no next: their number is that of all ages.
+    """
+    count = len(ages)
+    moments = [0.0]  # ∫ t·f(t) dt up to each age
+    for number in range(1, count):
+        middle = (ages[number - 1] + ages[number]) / 2
+        moments.append(moments[-1] + middle * (survival[number - 1] - survival[number]))
+    following, to_come = [count] * count, [0.0] * count
+    for number in range(count - 1, -1, -1):
+        least, (soonest, latest) = math.inf, reach(ages[number])
+        first = bisect_left(ages, soonest)  # in any case, for late ages lie far apart
+        for later in range(first, min(count, max(first + 1, bisect_right(ages, latest)))):
+            finished, moment = survival[number] - survival[later], moments[later] - moments[number]
+            cost = patience * survival[number] + ages[later] * finished - moment + to_come[later]
+            if cost < least:
+                least, following[number] = cost, later
+        if following[number] < count:
+            to_come[number] = least
+    return following
 
 
 class _Smeared:
@@ -86,19 +119,18 @@ class _Smeared:
 
     def at(self, age: float) -> tuple[float, float]:
         """(f, S): the density per second, and the share that takes longer."""
-        log_age = math.log(age)
-        density = survival = 0.0
-        for log in self.logs:
+        log_age, count = math.log(age), len(self.logs)
+        # What lies further off is over, or yet to come, in full.
+        near = (
+            bisect_left(self.logs, log_age - 5 * self.width),
+            bisect_right(self.logs, log_age + 5 * self.width),
+        )
+        density, survival = 0.0, float(count - near[1])
+        for log in self.logs[slice(*near)]:
             z = (log_age - log) / self.width
             density += math.exp(-z * z / 2)
             survival += math.erfc(z / math.sqrt(2)) / 2
-        scale = self.width * math.sqrt(2 * math.pi) * age
-        return density / scale / len(self.logs), survival / len(self.logs)
-
-    def hazard(self, age: float) -> float:
-        """The chance per second that one of this age finishes now."""
-        density, survival = self.at(age)
-        return density / survival if survival > 1e-12 else 0.0
+        return density / (self.width * math.sqrt(2 * math.pi) * age * count), survival / count
 
 
 def patience_for(seconds: Sequence[float], *, budget: float, in_flight: int) -> float:

@@ -259,6 +259,18 @@ def test_a_claim_plans_the_next_poll_from_its_slot(alice, settings):
 
 
 @pytest.mark.sqlite
+def test_the_end_is_taken_to_be_between_two_polls(alice):
+    """Else every time is learned half a gap too long."""
+    row = submitted(alice)
+    ago = Now() - timedelta(seconds=60)
+    Generation.objects.update(submitted_at=ago - timedelta(seconds=60), polled_at=ago, next_check_at=Now())
+    (claimed,) = services.claim_polls(1)
+    said((claimed, Reading("succeeded", url="https://cdn.example.com/v.mp4")))
+    row.refresh_from_db()
+    assert row.made_seconds == pytest.approx(90, abs=10)
+
+
+@pytest.mark.sqlite
 def test_a_clock_that_was_set_back_stops_no_poll(alice):
     submitted(alice)
     Generation.objects.update(next_check_at=Now())

@@ -13,7 +13,7 @@ from django.utils import timezone
 from generations import pacing
 from generations.models import Generation, Status
 
-REMEMBERED = 200
+REMEMBERED = 400
 KEPT_SECONDS = 60.0
 SOON_SECONDS = 2.0
 # A poll may leave this much later than planned, and still not come too close to the next one.
@@ -55,9 +55,7 @@ def past(kind: Kind) -> Past:
 
 def gap(kind: Kind, age: float) -> timedelta:
     """From one planned poll of a generation of this age (in seconds) to its next."""
-    shortest = settings.POLL_MIN_SECONDS + SPARE_SECONDS
-    longest = max(shortest, settings.POLL_MAX_SECONDS)
-    return timedelta(seconds=past(kind).pace.gap(age, shortest=shortest, longest=longest))
+    return timedelta(seconds=past(kind).pace.gap(age, **_bounds()))
 
 
 def first_gap(generation_id: uuid.UUID) -> timedelta:
@@ -77,6 +75,12 @@ def look_again(generation: Generation) -> float:
     return min(30.0, max(1.0, until + SPARE_SECONDS))
 
 
+def _bounds() -> dict[str, float]:
+    """Shortest and longest gap between two planned polls, in seconds."""
+    shortest = settings.POLL_MIN_SECONDS + SPARE_SECONDS
+    return {"shortest": shortest, "longest": max(shortest, settings.POLL_MAX_SECONDS)}
+
+
 def forget() -> None:
     """Read anew next time."""
     _kept.clear()
@@ -88,4 +92,4 @@ def _read(kind: Kind) -> Past:
     patience = pacing.patience_for(
         times, budget=settings.POLL_BUDGET, in_flight=settings.OMNIMAAS_MAX_IN_FLIGHT
     )
-    return Past(times, pacing.learn(times, patience=patience, shortest=settings.POLL_MIN_SECONDS))
+    return Past(times, pacing.learn(times, patience=patience, **_bounds()))

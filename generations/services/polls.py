@@ -51,6 +51,7 @@ class PollDue:
     status: str
     submitted_at: datetime
     # What is known, so that nothing new costs no query.
+    polled_at: datetime | None = None  # the poll before this one
     progress: int = 0
     missing: bool = False
     cost: int | None = None
@@ -74,18 +75,20 @@ def claim_polls(most: int) -> list[PollDue]:
         slot = now
     room = min(most, math.ceil((now + AHEAD - slot) / every))
     claimed, plan = [], {}
-    rows = due_polls().values_list(
-        *("pk", "next_check_at", "upstream_id", "status", "submitted_at"),
+    columns = (
+        *("pk", "next_check_at", "upstream_id", "status", "submitted_at", "polled_at"),
         *("progress", "missing_count", "upstream_cost"),
         *Kind._fields,
     )
-    for pk, at, upstream_id, status, submitted_at, progress, missing, cost, *kind in rows[: max(room, 0)]:
+    rows = due_polls().values_list(*columns)[: max(room, 0)]
+    for pk, at, upstream_id, status, submitted_at, before, progress, missing, cost, *kind in rows:
         slot = max(slot, at)
         following = ASKED_HOURLY if status == Status.UNKNOWN else gap(Kind(*kind), _age(submitted_at, slot))
         starts = (slot - now).total_seconds()
         ends = starts + following.total_seconds() - settings.POLL_MIN_SECONDS
+        known = (progress, missing > 0, cost)
         claimed.append(
-            PollDue(pk, upstream_id, status, submitted_at or now, progress, missing > 0, cost, starts, ends)
+            PollDue(pk, upstream_id, status, submitted_at or now, before, *known, starts=starts, ends=ends)
         )
         plan[pk] = slot + following
         slot += every
@@ -181,7 +184,7 @@ def _record_success(due: PollDue, url: str) -> bool:
             Status.STORING,
             result_url=url,
             progress=100,
-            made_seconds=_age(due.submitted_at, dispatch.database_now()),
+            made_seconds=_made_seconds(due),
             next_check_at=Now(),
             claim_token=None,
         )
@@ -204,6 +207,15 @@ def _record_success(due: PollDue, url: str) -> bool:
             next_check_at=Now() + ASKED_HOURLY,
         )
     return True
+
+
+def _made_seconds(due: PollDue) -> float:
+    """How long it took: it ended at some time since the poll before, on average in the middle.
+
+    Taken as the moment of the poll, every time would be half a gap too long, and longer gaps be learned from it.
+    """
+    before = due.polled_at or due.submitted_at
+    return _age(due.submitted_at, before + (dispatch.database_now() - before) / 2)
 
 
 @transaction.atomic
