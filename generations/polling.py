@@ -6,6 +6,7 @@ Threads do HTTP only; every query runs on the loop's own thread, for many polls 
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Iterable
@@ -33,17 +34,17 @@ Pending = dict[Future[Reading], services.PollDue]
 
 
 def run(upstream: client.Gateway, seconds: float) -> int:
-    """Poll for ``seconds``, or until another loop takes over. Returns how many were claimed."""
+    """Poll for ``seconds``, one turn in any case, or until another loop takes over. Returns how many were claimed."""
     lane = lanes.Held("poll", lanes.take_over("poll"))
     threads = max(FEWEST, min(MOST, settings.POLL_BUDGET))
     pending: Pending = {}
     moved: dict[uuid.UUID, int] = {}
-    claimed, idle = 0, True
+    claimed, idle, turns = 0, True, 0
     begun = time.monotonic()
-    claim_at, nudge_at = begun, begun + NUDGE_SECONDS
+    claim_at, nudge_at, ends = begun, begun + NUDGE_SECONDS, begun + seconds
     with transport.Lines(upstream.base_url) as lines, ThreadPoolExecutor(threads) as pool:
-        while (going := time.monotonic() < begun + seconds and not draining() and lane.still()) or pending:
-            now = time.monotonic()
+        while (going := _goes_on(lane, ends if turns else math.inf)) or pending:
+            now, turns = time.monotonic(), turns + 1
             if now >= nudge_at:
                 nudge_at = now + NUDGE_SECONDS
                 _nudge()
@@ -69,6 +70,10 @@ def run(upstream: client.Gateway, seconds: float) -> int:
             moved |= _record([(pending.pop(done), done) for done in [one for one in pending if one.done()]])
         services.record_progress(moved)
     return claimed
+
+
+def _goes_on(lane: lanes.Held, ends: float) -> bool:
+    return time.monotonic() < ends and not draining() and lane.still()
 
 
 def _ask(

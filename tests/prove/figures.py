@@ -43,6 +43,14 @@ FIGURES = {
         "50,000 rule steps over the ledger on PostgreSQL and on SQLite, every invariant after each",
         tuple(Part(on, number) for on in ("postgres", "sqlite") for number in range(10)),
     ),
+    "R6": Figure(
+        "of 5,000 mutated replies of upstream none goes uncaught, and none is read as a verdict that it did not give",
+        tuple(Part("postgres", number) for number in range(5)),
+    ),
+    "R7": Figure(
+        "400 hostile addresses into every sink, and 1,000 names that flip: 0 forbidden connects",
+        (Part("postgres"),),
+    ),
     "R11": Figure(
         "200 idempotency keys × 25 parallel duplicates: 200 generations; 500 changed bodies: 500 × 422",
         (Part("postgres"),),
