@@ -65,14 +65,14 @@ def learn(seconds: Sequence[float], *, patience: float, shortest: float, longest
         survival.append(smeared.at(ages[-1])[1])
         ages.append(ages[-1] * FINENESS)
     survival.append(0.0)
-    following = _cheapest(ages, survival, patience, lambda age: _reach(age, shortest, longest, first, bulk))
+    following = _cheapest(ages, survival, patience, lambda age: _window(age, shortest, longest, first, bulk))
     chosen, number = [], 0
     while (number := following[number]) < len(ages):
         chosen.append(ages[number])
     return Pace(tuple(chosen))
 
 
-def _reach(age: float, shortest: float, longest: float, first: float, bulk: float) -> tuple[float, float]:
+def _window(age: float, shortest: float, longest: float, first: float, bulk: float) -> tuple[float, float]:
     """Between which ages the poll after one at ``age`` may come; at 0 it is the first one."""
     most = first if age == 0 else LEARNED_LONGEST if age < bulk else longest
     return age + shortest, age + max(shortest, min(most, longest))
@@ -82,7 +82,7 @@ def _cheapest(
     ages: list[float],
     survival: list[float],
     patience: float,
-    reach: Callable[[float], tuple[float, float]],
+    window: Callable[[float], tuple[float, float]],
 ) -> list[int]:
     """For a poll at each of these ages the number of the next one, so that polls and lag cost least in all.
 
@@ -96,7 +96,7 @@ def _cheapest(
         moments.append(moments[-1] + middle * (survival[number - 1] - survival[number]))
     following, to_come = [count] * count, [0.0] * count
     for number in range(count - 1, -1, -1):
-        least, (soonest, latest) = math.inf, reach(ages[number])
+        least, (soonest, latest) = math.inf, window(ages[number])
         first = bisect_left(ages, soonest)  # in any case, for late ages lie far apart
         for later in range(first, min(count, max(first + 1, bisect_right(ages, latest)))):
             finished, moment = survival[number] - survival[later], moments[later] - moments[number]

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
+from accounts.invariants import ALL
 from accounts.invariants import INVARIANTS as OF_ACCOUNTS
 from generations.invariants import INVARIANTS as OF_GENERATIONS
 from generations.models import OPEN, TERMINAL, Generation, Lane, Status, Upstream
@@ -131,7 +132,7 @@ def judge(journal: Iterable[dict[str, Any]]) -> str:
     doubts = [row for row in rows.values() if row.status == Status.UNKNOWN]
     assert {entry["external_task_id"] for entry in orphans} <= {str(row.pk) for row in doubts}, "lost"
     for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS):
-        assert invariant.breaches() == [], invariant.name
+        assert invariant.breaches(ALL) == [], invariant.name
     states = Counter(row.status for row in rows.values())
     return (
         f"{len(rows)} generations, 0 paid twice, 0 lost, {states['unknown']} in doubt, {len(orphans)} orphans"
