@@ -53,6 +53,8 @@ class User(AbstractUser):
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.MEMBER)
     # Part of what a session is checked against, so that one more signs out every browser.
     sign_outs = models.PositiveIntegerField(default=0, editable=False)
+    # Left for good: the content is purged, and a pseudonym takes the name's place.
+    retired_at = models.DateTimeField(_("left"), null=True, blank=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -68,6 +70,9 @@ class User(AbstractUser):
             models.CheckConstraint(
                 condition=Q(role="admin", is_staff=True) | (~Q(role="admin") & Q(is_staff=False)),
                 name="accounts_user_staff_is_admin",
+            ),
+            models.CheckConstraint(
+                condition=Q(retired_at__isnull=True) | Q(is_active=False), name="accounts_user_retired_is_out"
             ),
             models.CheckConstraint(
                 condition=Q(role__in=["member", "manager", "finance", "admin"]),

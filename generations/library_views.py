@@ -61,6 +61,7 @@ def library(request: HttpRequest) -> HttpResponse:
         "collections": collections,
         "collection": next((each for each in collections if str(each.pk) == wish.collection), None),
         "has_any": bool(seen.page) or wish.narrows or after is not None or mine.exists(),
+        "ending": services.ending_soon(user),
         "deleted": _uuid(request.GET.get("deleted", "")),
         "undo": request.session.pop("undo", []) if "undo" in request.session else [],
         "here": request.get_full_path(),

@@ -210,6 +210,8 @@ class Generation(models.Model):
     derivation = models.CharField(max_length=12, choices=Derivation, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    # Its files and words are gone for good; row, events and ledger stay.
+    purged_at = models.DateTimeField(null=True, blank=True, editable=False)
     tags = models.ManyToManyField(Tag, related_name="generations", blank=True)
 
     # What was asked for: the recipe, frozen.
@@ -329,6 +331,11 @@ class Generation(models.Model):
             # The days of usage that nobody has summed up yet.
             models.Index(
                 fields=["finished_at"], condition=Q(finished_at__isnull=False), name="generations_finished"
+            ),
+            models.Index(
+                fields=["deleted_at"],
+                condition=Q(deleted_at__isnull=False, purged_at__isnull=True),
+                name="generations_to_purge",
             ),
             # The library's pages, mine and everybody's, by key.
             models.Index(F("user"), F("created_at").desc(), F("id").desc(), name="generations_of_user"),

@@ -13,6 +13,7 @@ SCHEDULES = {
     "alarms": ("generations.upkeep.tell_admins", 5),
     "sum_up": ("generations.tasks.sum_up", 15),
     "verify": ("generations.upkeep.verify", 5),
+    "purge": ("generations.upkeep.purge", 10),
     "tidy": ("generations.tasks.tidy", 60),
     "forget": ("generations.deliveries.forget", 60),
 }

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from accounts.invariants import INVARIANTS as OF_ACCOUNTS
 from accounts.invariants import Invariant, Scope
 from accounts.models import User
-from generations import invariants, lanes
+from generations import archive, invariants, lanes, services
 from generations.invariants import INVARIANTS as OF_GENERATIONS
 from generations.models import Alarm
 from kling_platform import alarms
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 VERIFY_EVERY = 5  # minutes
 # No look begins after so many seconds: well before the task's timeout.
 VERIFY_SECONDS = 45
+PURGE_SECONDS = 45
 SHOWN = 20  # alarms of a kind in one mail; the rest is counted
 
 
@@ -104,3 +105,20 @@ def _verified(invariant: Invariant, scope: Scope) -> bool:
     more = f" (and {len(breaches) - 1} more)" if len(breaches) > 1 else ""
     alarms.ring(Alarm.Kind.BREACH, f"{invariant.name}: {breaches[0][:200]}{more}")
     return True
+
+
+def purge() -> int:
+    """Remove the files and words of what was deleted long ago, was kept long enough, or belongs to those who left.
+
+    Returns how many. What one task has no time for, the next does: the schedule comes every ten minutes.
+    """
+    ends = time.monotonic() + PURGE_SECONDS
+    services.delete_expired()
+    services.hide_content_of_leavers()
+    purged = 0
+    while time.monotonic() < ends and (found := services.due_purges()):
+        for due in found:
+            archive.remove(*due.files)
+            purged += services.record_purged(due)
+    services.forget_leavers()
+    return purged

@@ -130,6 +130,8 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# Videos are deleted by themselves after so many days; 0 keeps them.
+RETENTION_DAYS = env.number("RETENTION_DAYS", 0, most=36_500)
 FILE_UPLOAD_PERMISSIONS = 0o640
 # The largest request: two pictures of 10 MB in base64, and a little more.
 MAX_BODY_BYTES = 32 * 1024 * 1024

@@ -19,6 +19,7 @@ from accounts.services.keys import (
     revoke_key,
     rotate_key,
 )
+from accounts.services.leaving import close_account, forget_name, retired_users
 from accounts.services.people import (
     Provisioned,
     make_user,
@@ -42,7 +43,9 @@ __all__ = [
     "audit",
     "change_key",
     "change_team",
+    "close_account",
     "end_old_secret",
+    "forget_name",
     "grant",
     "invitations_of",
     "invite",
@@ -55,6 +58,7 @@ __all__ = [
     "record_mailed",
     "remove_member",
     "reset_password",
+    "retired_users",
     "revoke_key",
     "rotate_key",
     "send_again",

@@ -32,6 +32,8 @@ def set_active(user: User, active: bool, *, actor: User | None) -> None:
     """
     if actor == user and not active:
         raise WrongState(_("You cannot suspend yourself. Ask another admin."))
+    if active and user.retired_at:
+        raise WrongState(_("Who has left does not come back: make a new account."))
     changes: dict[str, Any] = {"is_active": active} | ({} if active else {"sign_outs": F("sign_outs") + 1})
     if User.objects.filter(pk=user.pk, is_active=not active).update(**changes):
         user.refresh_from_db(fields=["is_active", "sign_outs"])

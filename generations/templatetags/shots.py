@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import NamedTuple
 
 from django import template
 from django.utils import timezone
@@ -167,6 +168,20 @@ def _in_doubt(generation: Generation) -> str:
         "We can't tell whether the gateway took it, so it is not sent again. An admin can settle that; "
         "else your credits come back within 3 days."
     )
+
+
+class Until(NamedTuple):
+    """When it is deleted by itself, and whether that is near."""
+
+    at: datetime
+    is_soon: bool
+
+
+@register.filter
+def kept_until(generation: Generation) -> Until | None:
+    """None where videos are kept for ever."""
+    at = services.kept_until(generation)
+    return Until(at, at - timezone.now() < services.NOTICE) if at else None
 
 
 @register.filter
