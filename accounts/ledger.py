@@ -10,7 +10,8 @@ Wallets are always taken in the order of their ids, so two callers cannot wait f
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
@@ -97,13 +98,47 @@ def post(
     )
 
 
-def _move(wallet_id: int, kind: str, amount: int) -> tuple[int, int]:
+class Part(NamedTuple):
+    """One line of a movement that is made of many."""
+
+    amount: int
+    generation_id: uuid.UUID
+    reservation_id: int | None = None
+
+
+def post_all(wallet_id: int, kind: str, parts: Sequence[Part]) -> None:
+    """What ``post`` does, for many lines of one kind: two statements, however many they are."""
+    if not transaction.get_connection().in_atomic_block:
+        raise transaction.TransactionManagementError(
+            "wallet and journal change in one transaction or not at all"
+        )
+    total = sum(part.amount for part in parts)
+    version, available = _move(wallet_id, kind, total, lines=len(parts))
+    seq, available = version - len(parts), available - EFFECTS[kind].available * total
+    lines = []
+    for part in parts:
+        seq, available = seq + 1, available + EFFECTS[kind].available * part.amount
+        lines.append(
+            Transfer(
+                wallet_id=wallet_id,
+                seq=seq,
+                kind=kind,
+                amount=part.amount,
+                available_after=available,
+                generation_id=part.generation_id,
+                reservation_id=part.reservation_id,
+            )
+        )
+    Transfer.objects.bulk_create(lines)
+
+
+def _move(wallet_id: int, kind: str, amount: int, *, lines: int = 1) -> tuple[int, int]:
     """The guarded UPDATE; (version, available) after it. In SQL, because the ORM knows no RETURNING yet.
 
     It works on PostgreSQL and SQLite alike, and saves the paying request a round trip for each wallet.
     """
     deltas = {name: sign * amount for name, sign in EFFECTS[kind]._asdict().items() if sign and amount}
-    changes = ["version = version + 1", *(f"{name} = {name} + %s" for name in deltas)]
+    changes = [f"version = version + {lines:d}", *(f"{name} = {name} + %s" for name in deltas)]
     least = {name: -delta for name, delta in deltas.items() if delta < 0}
     guards = ["id = %s", *(f"{name} >= %s" for name in least)]
     if kind in BEGINNINGS:
@@ -125,6 +160,34 @@ def reserve(wallet_ids: Iterable[int], amount: int, *, generation_id: uuid.UUID)
     """Hold ``amount`` in every wallet, or in none: then ``CannotPay`` names the one that has too little."""
     for wallet_id in sorted(wallet_ids):
         post(wallet_id, Kind.RESERVE, amount, generation_id=generation_id)
+
+
+@transaction.atomic
+def reserve_all(wallet_ids: Iterable[int], parts: Sequence[Part]) -> None:
+    """Hold every part in every wallet, or nothing: then ``CannotPay`` names the wallet that has too little."""
+    for wallet_id in sorted(wallet_ids):
+        post_all(wallet_id, Kind.RESERVE, parts)
+
+
+def least_available(wallet_ids: Iterable[int]) -> int:
+    """What all of these wallets can pay; they are locked until the transaction's end."""
+    wallets = Wallet.objects.filter(pk__in=list(wallet_ids)).order_by("pk").select_for_update(no_key=True)
+    return min(wallets.values_list("available", flat=True))
+
+
+@transaction.atomic
+def release_all(generation_ids: Collection[uuid.UUID]) -> None:
+    """Return what is held for many generations at once. Raises ``AlreadyResolved``, and then returns nothing."""
+    held = Transfer.objects.filter(generation_id__in=generation_ids, kind=Kind.RESERVE)
+    by_wallet = groupby(held.order_by("wallet_id", "pk"), key=lambda line: line.wallet_id)
+    for wallet_id, lines in by_wallet:
+        parts = [Part(line.amount, line.generation_id, line.pk) for line in lines if line.generation_id]
+        try:
+            with transaction.atomic():
+                post_all(wallet_id, Kind.RELEASE, parts)
+        except (IntegrityError, CannotPay) as error:
+            raise AlreadyResolved from error
+        expire_if_over(wallet_id)
 
 
 @transaction.atomic

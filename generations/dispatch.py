@@ -165,7 +165,7 @@ def _claim(most: int) -> tuple[Upstream, list[Claim]]:
 def has_work() -> bool:
     """A look without a lock: could a dispatcher send, or probe, now?"""
     upstream = Upstream.objects.annotate(now=Now()).filter(pk=1).first()
-    if upstream is None or upstream.paused_at or not Generation.objects.due(Status.QUEUED).exists():
+    if upstream is None or upstream.paused_at or not Generation.objects.sendable().exists():
         return False
     if upstream.circuit == Upstream.Circuit.OPEN:
         return upstream.open_until is None or upstream.open_until <= upstream.now
@@ -181,7 +181,8 @@ def _fair_order(most: int) -> list[uuid.UUID]:
     )
     place = Window(RowNumber(), partition_by="user_id", order_by=["created_at", "id"])
     waiting = (
-        Generation.objects.filter(status=Status.QUEUED, next_check_at__lte=Now())
+        Generation.objects.sendable()
+        .order_by()
         .annotate(place=place)
         .filter(place__lte=most)
         .values_list("place", "user_id", "created_at", "id")

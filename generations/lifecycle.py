@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
-from generations import followers, outbox
+from generations import brakes, followers, outbox
 from generations.models import TERMINAL, Event, Generation, Status
 
 S = Status
@@ -61,6 +61,8 @@ def transition(
         actor=actor,
         detail=detail or {},
     )
+    if target == Status.FAILED:
+        brakes.pull(generation_id)
     if target in TERMINAL:
         outbox.announce(generation_id, target)
         followers.wake(generation_id)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from generations.models_alarms import Alarm as Alarm
 from generations.models_catalogue import CatalogueVersion as CatalogueVersion
+from generations.models_groups import Batch as Batch
 from generations.models_groups import Tag as Tag
 from generations.models_groups import joined_tags
 from generations.models_once import KeptAnswer as KeptAnswer
@@ -162,6 +163,10 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """Rows in one of these states whose time has come by the database's clock, oldest due first."""
         return self.filter(status__in=statuses, next_check_at__lte=Now()).order_by("next_check_at")
 
+    def sendable(self) -> Self:
+        """What waits and is due, and is not held back by a batch that is paused."""
+        return self.due(Status.QUEUED).filter(batch__paused_at__isnull=True)
+
     def with_tags(self) -> Self:
         """Each with ``tag_names``, the names of its tags with commas between; no question more."""
         return self.annotate(tag_names=joined_tags(Generation.tags.through))
@@ -213,6 +218,11 @@ class Generation(models.Model):
     # Its files and words are gone for good; row, events and ledger stay.
     purged_at = models.DateTimeField(null=True, blank=True, editable=False)
     tags = models.ManyToManyField(Tag, related_name="generations", blank=True)
+    batch = models.ForeignKey(
+        Batch, models.PROTECT, null=True, blank=True, related_name="generations", db_index=False
+    )
+    # Its place in the batch, from 1; in a table the line that it begins on.
+    batch_line = models.PositiveIntegerField(null=True, blank=True, editable=False)
 
     # What was asked for: the recipe, frozen.
     model = models.CharField(_("model"), max_length=60)
@@ -291,6 +301,12 @@ class Generation(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(progress__lte=100), name="generations_generation_progress_percent"
+            ),
+            # Its index finds what belongs to a batch.
+            models.UniqueConstraint(
+                fields=["batch", "batch_line"],
+                condition=Q(batch__isnull=False),
+                name="generations_generation_line_once",
             ),
             models.CheckConstraint(
                 condition=Q(deleted_at__isnull=True) | Q(status__in=[s.value for s in TERMINAL]),

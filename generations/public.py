@@ -28,6 +28,8 @@ COLUMNS = (
     "user_id",
     "mode",
     "submitted_at",
+    "batch_id",
+    "batch_line",
 )
 
 
@@ -57,7 +59,7 @@ def as_video(generation: Generation) -> dict[str, Any]:
     video = as_created(generation) | {
         "seconds": generation.seconds,
         "size": generation.size,
-        "cost": _cost(generation),
+        "cost": cost_of(generation),
     }
     if generation.status == Status.SUCCEEDED and generation.finished_at:
         video["completed_at"] = int(generation.finished_at.timestamp())
@@ -65,7 +67,9 @@ def as_video(generation: Generation) -> dict[str, Any]:
     if video["status"] == PROCESSING:
         video["queue"] = _queue(generation)
     if video["status"] == FAILED:
-        video["error"] = _error(generation)
+        video["error"] = error_of(generation)
+    if generation.batch_id:
+        video |= {"batch_id": str(generation.batch_id), "batch_line": generation.batch_line}
     if tags := tags_of(generation):
         video["tags"] = tags
     return video
@@ -91,12 +95,13 @@ def _progress(generation: Generation) -> int:
     return 100 if generation.status == Status.SUCCEEDED else min(generation.progress, 99)
 
 
-def _cost(generation: Generation) -> int:
+def cost_of(generation: Generation) -> int:
     """Credits held or charged; what failed has been returned."""
     return 0 if outward(generation.status) == FAILED else generation.price
 
 
-def _error(generation: Generation) -> dict[str, str]:
+def error_of(generation: Generation) -> dict[str, str]:
+    """Why it failed, and that nothing was charged; of one that did."""
     if generation.status == Status.CANCELED:
         reason, code = _("Canceled before it was sent."), "canceled"
     else:

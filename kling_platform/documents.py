@@ -40,6 +40,7 @@ HOW_OFTEN = _(
 TAGS = {
     "videos": _("Make videos, follow them and fetch them."),
     "openai": _("The same videos for clients of OpenAI's: its Videos shape, with our models and options."),
+    "batches": _("Make many videos in one call."),
     "webhooks": _("Be told when a video is ready or has failed, instead of asking."),
     "account": _("What there is to choose from, and what is left to spend."),
 }

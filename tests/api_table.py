@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
+from django.utils import timezone
 
 from accounts.models import User
 from generations import services
+from generations.models import Batch
 from tests.api import GENERATIONS, TEXT, finished
 from tests.makers import ask
 
@@ -36,7 +38,7 @@ class Row:
         return resolve(self.path.format_map(Nothing())).route
 
 
-VIDEOS, HOOKS = "/v1/videos", "/v1/webhooks"
+VIDEOS, BATCHES, HOOKS = "/v1/videos", "/v1/batches", "/v1/webhooks"
 ROWS = [
     Row("GET", "/v1/models", "read"),
     Row("GET", "/v1/quota", "read"),
@@ -54,6 +56,11 @@ ROWS = [
     Row("GET", VIDEOS + "/{queued}", "read"),
     Row("DELETE", VIDEOS + "/{ready}", "create"),
     Row("GET", VIDEOS + "/{ready}/content", "read"),
+    Row("GET", BATCHES, "read"),
+    Row("POST", BATCHES, "create", {"requests": [TEXT]}),
+    Row("GET", BATCHES + "/{batch}", "read"),
+    Row("POST", BATCHES + "/{batch}/cancel", "create"),
+    Row("POST", BATCHES + "/{paused}/resume", "create"),
     Row("GET", HOOKS, "webhooks"),
     Row("POST", HOOKS, "webhooks", {"url": "https://example.com/hook"}),
     Row("GET", HOOKS + "/{hook}", "webhooks"),
@@ -86,9 +93,17 @@ class Nothing(dict[str, Any]):
         return uuid.uuid4()
 
 
+def batch(owner: User, **fields: Any) -> Batch:
+    made = services.create_batch(user=owner, lines=[services.Line(1, "requests[0]", TEXT)])
+    Batch.objects.filter(pk=made.pk).update(**{"name": "", **fields})
+    return made
+
+
 THINGS: dict[str, Callable[[User, Things], Any]] = {
     "queued": lambda owner, things: ask(owner).pk,
     "ready": lambda owner, things: finished(owner).pk,
+    "batch": lambda owner, things: batch(owner).pk,
+    "paused": lambda owner, things: batch(owner, paused_at=timezone.now()).pk,
     "hook": lambda owner, things: services.register_webhook(owner, url="https://example.com/h").pk,
     "delivery": lambda owner, things: services.send_test(owner.webhooks.get(pk=things["hook"])).pk,  # type: ignore[attr-defined]
 }

@@ -53,8 +53,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "generations.omnimaas.*": (*BASE, "generations.omnimaas", "generations.omnimaas.*"),
     "generations.lanes": (*BASE, *MODELS),
     "generations.outbox": (*BASE, *MODELS),
+    "generations.brakes": (*BASE, *MODELS),
     "generations.followers": (*BASE, *MODELS),
-    "generations.lifecycle": (*BASE, *MODELS, "generations.outbox", "generations.followers"),
+    "generations.lifecycle": (
+        *BASE,
+        *MODELS,
+        *(f"generations.{name}" for name in ("brakes", "followers", "outbox")),
+    ),
     "generations.epoch": (),
     "generations.dispatch": (
         *BASE,
@@ -96,6 +101,7 @@ NOT_FOR_DOORS = (
         f"generations.{name}"
         for name in (
             "lifecycle",
+            "brakes",
             "lanes",
             "tasks",
             "film_tasks",

@@ -37,7 +37,7 @@ def operations(schema: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
         (method.upper(), path): operation
         for path, methods in schema["paths"].items()
         for method, operation in methods.items()
-        if path.startswith(("/v1/video", "/v1/models", "/v1/quota"))
+        if path.startswith(("/v1/video", "/v1/batches", "/v1/models", "/v1/quota"))
     }
 
 
@@ -53,6 +53,11 @@ def test_every_address_of_the_contract_is_there(schema: dict[str, Any]) -> None:
         ("POST", one + "/retry"),
         ("GET", one + "/content"),
         ("GET", GENERATIONS + "/export"),
+        ("POST", "/v1/batches"),
+        ("GET", "/v1/batches"),
+        ("GET", "/v1/batches/{batch_id}"),
+        ("POST", "/v1/batches/{batch_id}/cancel"),
+        ("POST", "/v1/batches/{batch_id}/resume"),
         ("POST", "/v1/videos"),
         ("GET", "/v1/videos"),
         ("GET", "/v1/videos/{video_id}"),
@@ -81,7 +86,18 @@ def test_every_operation_is_told_in_words_and_with_its_refusals(schema: dict[str
 
 def test_every_field_is_explained(schema: dict[str, Any]) -> None:
     plain = {"id", "object", "model", "data", "has_more", "first_id", "resolution", "owned_by", "error"}
-    for name in ("GenerationRequest", "Video", "Quota", "Balance", "Mode", "Model", "Refusal"):
+    for name in (
+        "GenerationRequest",
+        "Video",
+        "Quota",
+        "Balance",
+        "Mode",
+        "Model",
+        "Refusal",
+        "Batch",
+        "BatchQuote",
+        "LineError",
+    ):
         for field, declared in schema["components"]["schemas"][name]["properties"].items():
             assert field in plain or declared.get("description"), (name, field)
 
@@ -162,6 +178,25 @@ def test_real_answers_are_what_the_schema_says(schema: dict[str, Any], alice: Us
     conforms(schema, ("DELETE", video), api.send("DELETE", f"/v1/videos/{ready.pk}"))
     conforms(schema, ("GET", "/v1/models"), api.get("/v1/models"))
     conforms(schema, ("GET", "/v1/quota"), api.get("/v1/quota"))
+
+
+@pytest.mark.django_db
+def test_real_answers_about_batches_are_what_the_schema_says(
+    schema: dict[str, Any], alice: User, alice_key: str
+) -> None:
+    api, one = Api(alice_key), "/v1/batches/{batch_id}"
+    body = {"requests": [TEXT, TEXT | {"duration": 7}], "mode": "best_effort", "stop_at_failure_rate": 0}
+    made, quoted = api.post("/v1/batches", body), api.post("/v1/batches?dry_run=1", body)
+    conforms(schema, ("POST", "/v1/batches"), made)
+    conforms(schema, ("POST", "/v1/batches"), quoted)
+    conforms(schema, ("GET", "/v1/batches"), api.get("/v1/batches"))
+    path = f"/v1/batches/{made.json()['id']}"
+    conforms(schema, ("GET", one), api.get(path))
+    conforms(schema, ("POST", one + "/resume"), api.post(f"{path}/resume"))  # 409
+    conforms(schema, ("POST", one + "/cancel"), api.post(f"{path}/cancel"))
+    set_quota(alice, credits=0)
+    conforms(schema, ("POST", "/v1/batches"), api.post("/v1/batches?dry_run=1", body))
+    conforms(schema, ("POST", "/v1/batches"), api.post("/v1/batches", body))
 
 
 @pytest.mark.django_db

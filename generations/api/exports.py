@@ -50,22 +50,24 @@ def answer(request: Request) -> StreamingHttpResponse:
 
 def as_record(generation: Generation) -> dict[str, Any]:
     """A generation as a row of a table: what was asked for, what became of it, what it cost. No links: they end."""
-    video = public.as_video(generation)
-    error = video.get("error") or {"code": None, "message": None}
+    status = public.outward(generation.status)
+    error = public.error_of(generation) if status == public.FAILED else {"code": None, "message": None}
     values = {
+        "id": str(generation.pk),
         "created_at": generation.created_at.isoformat(timespec="milliseconds"),
         "finished_at": generation.finished_at and generation.finished_at.isoformat(timespec="milliseconds"),
-        "mode": generation.mode,
-        "sound": generation.sound,
-        "prompt": generation.prompt,
+        "status": status,
+        "state": generation.status,
+        "cost": public.cost_of(generation),
         "negative_prompt": generation.metadata.get("negative_prompt", ""),
         "tags": public.tags_of(generation),
         "key": generation.api_key and generation.api_key.lookup,
         "retry_of": generation.retry_of_id and str(generation.retry_of_id),
+        "batch_id": generation.batch_id and str(generation.batch_id),
         "error_code": error["code"],
         "error_message": error["message"],
     }
-    return {name: values[name] if name in values else video[name] for name in RECORD}
+    return {name: values[name] if name in values else getattr(generation, name) for name in RECORD}
 
 
 def _csv(records: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -143,6 +144,13 @@ def _moment(text: str, name: str) -> datetime:
     )
 
 
+def _batch(text: str) -> Q:
+    try:
+        return Q(batch=uuid.UUID(text))
+    except ValueError:
+        raise InvalidValue(_("batch is the id of a batch."), param="batch") from None
+
+
 def _listed(choices: Collection[str]) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "string", "enum": list(choices)}}
 
@@ -170,6 +178,7 @@ FILTERS = (
     Filter(
         "key", _TEXT, gettext_lazy("The start of the key that made it, as your account page shows it."), _key
     ),
+    Filter("batch", {"type": "string", "format": "uuid"}, gettext_lazy("Came in this batch."), _batch),
     Filter(
         "created_after",
         _MOMENT,

@@ -159,6 +159,8 @@ class VideoSerializer(CreatedSerializer):
     )
     queue = QueueSerializer(required=False, help_text=_("While it is processing."))
     error = FailureSerializer(required=False, help_text=_("Once failed."))
+    batch_id = serializers.UUIDField(required=False, help_text=_("Of the batch that it came in, if any."))
+    batch_line = serializers.IntegerField(required=False, help_text=_("Its place in the batch."))
     tags = serializers.ListField(
         child=serializers.CharField(), required=False, help_text=_("Your words for it, once it has any.")
     )
@@ -207,6 +209,8 @@ class RecordSerializer(serializers.Serializer[Any]):
     )
     key = serializers.CharField(allow_null=True, help_text=_("The start of the key that made it."))
     retry_of = serializers.UUIDField(allow_null=True)
+    batch_id = serializers.UUIDField(allow_null=True)
+    batch_line = serializers.IntegerField(allow_null=True)
     error_code = serializers.CharField(allow_null=True)
     error_message = serializers.CharField(allow_null=True)
 

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from generations.api import videos, views, webhooks
+from generations.api import batches, videos, views, webhooks
 from kling_platform.api_views import Nowhere
 
 urlpatterns = [
@@ -13,6 +13,10 @@ urlpatterns = [
     path("videos", videos.Videos.as_view(), name="api-videos"),
     path("videos/<uuid:video_id>", videos.OneVideo.as_view(), name="api-video"),
     path("videos/<uuid:video_id>/content", videos.VideoContent.as_view(), name="api-video-content"),
+    path("batches", batches.Batches.as_view()),
+    path("batches/<uuid:batch_id>", batches.OneBatch.as_view()),
+    path("batches/<uuid:batch_id>/cancel", batches.CancelBatch.as_view()),
+    path("batches/<uuid:batch_id>/resume", batches.ResumeBatch.as_view()),
     path("models", views.Models.as_view(), name="api-models"),
     path("webhooks", webhooks.Webhooks.as_view()),
     path("webhooks/<uuid:webhook_id>", webhooks.OneWebhook.as_view()),

@@ -35,6 +35,13 @@ def check_model(key: ApiKey, model: str) -> None:
         )
 
 
+def room(key: ApiKey) -> int | None:
+    """How many more the key may have in the making; None where it has no limit. Its wallet must be locked."""
+    if key.most_open is None:
+        return None
+    return max(0, key.most_open - Generation.objects.filter(api_key=key).in_flight().count())
+
+
 def check_open(key: ApiKey) -> None:
     """``TooManyOpen`` where the newest generation of the key, just written, is one too many.
 

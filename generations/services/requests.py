@@ -59,10 +59,30 @@ def create(
     ``derivation`` (a ``Derivation``) go together, and not with ``retry_of``. ``also`` is done in the same
     transaction; a ``PlatformError`` of it undoes everything.
     """
+    generation, frames = drafted(user=user, request=request, api_key=api_key)
+    generation.retry_of, generation.request_digest = retry_of, once.digest if once else ""
+    generation.derived_from, generation.derivation = derived_from, derivation
+    with kept_files(generation.pk, frames) as names:
+        _create_paid(generation, frames, names, tags, once, also)
+    return generation
+
+
+def drafted(
+    *,
+    user: User,
+    request: Mapping[str, Any],
+    api_key: ApiKey | None,
+    rules: catalogue.Rules | None = None,
+    audience: teams.Audience | None = None,
+) -> tuple[Generation, list[Frame]]:
+    """What a request would make, with its price and its pictures, written nowhere; or a ``PlatformError``.
+
+    Whoever drafts many looks up ``rules`` and ``audience`` once for all.
+    """
     if not user.is_active:
         raise Suspended(_("This account is suspended. Ask an admin."))
-    rules = current_rules()
-    audience = teams.audience_of(user, request)
+    rules = rules or current_rules()
+    audience = audience or teams.audience_of(user, request)
     recipe = catalogue.validate(teams.on_the_wire(request), rules)
     teams.check_model(audience.team, recipe.model)
     if api_key is not None:
@@ -73,9 +93,6 @@ def create(
         team=audience.team,
         visibility=audience.visibility,
         api_key=api_key,
-        retry_of=retry_of,
-        derived_from=derived_from,
-        derivation=derivation,
         model=recipe.model,
         prompt=recipe.prompt,
         seconds=recipe.seconds,
@@ -85,13 +102,10 @@ def create(
         metadata=recipe.metadata,
         price=catalogue.price(recipe, rules),
         price_version=rules.version,
-        request_digest=once.digest if once else "",
         next_check_at=timezone.now(),
         give_up_at=timezone.now() + UNSENT_LIMIT,
     )
-    with _kept_files(generation.pk, frames) as names:
-        _create_paid(generation, frames, names, tags, once, also)
-    return generation
+    return generation, frames
 
 
 def _create_paid(
@@ -112,7 +126,7 @@ def _create_paid(
             generation.save(force_insert=True)
             Event.objects.create(generation=generation, to_status=Status.QUEUED, actor=generation.user)
             if frames:
-                InputImage.objects.bulk_create(_rows(generation, frames, names))
+                InputImage.objects.bulk_create(image_rows(generation, frames, names))
             if tags:
                 generation.tags.set(tags_of(generation.user, tags))
             if also:
@@ -141,7 +155,7 @@ def _frame(image: str | bytes, field: str) -> Frame:
 
 
 @contextlib.contextmanager
-def _kept_files(generation_id: uuid.UUID, frames: list[Frame]) -> Any:
+def kept_files(generation_id: uuid.UUID, frames: list[Frame]) -> Any:
     """Names of the frames' files in storage (empty for a URL); none stays behind when the block fails."""
     names: list[str] = []
     try:
@@ -159,7 +173,7 @@ def _kept_files(generation_id: uuid.UUID, frames: list[Frame]) -> Any:
         raise
 
 
-def _rows(generation: Generation, frames: list[Frame], names: list[str]) -> list[InputImage]:
+def image_rows(generation: Generation, frames: list[Frame], names: list[str]) -> list[InputImage]:
     rows = []
     for position, (frame, name) in enumerate(zip(frames, names, strict=True)):
         row = InputImage(generation=generation, position=position, url=frame.url, file=name)

@@ -108,7 +108,7 @@ def _wake_stores() -> int:
 
 
 def _wake_queue() -> int:
-    waiting = Generation.objects.due(Status.QUEUED).exists()
+    waiting = Generation.objects.sendable().exists()
     if waiting:
         wake_dispatch()
     return int(waiting)
