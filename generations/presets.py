@@ -1,4 +1,4 @@
-"""Words that help to begin: three first prompts, and camera moves as prose.
+"""Words that help to begin: three first prompts, and camera moves and looks as prose.
 
 The 2.x models ignore ``camera_control``, so a move is said in the prompt; one move a shot works best.
 """
@@ -27,7 +27,7 @@ class Idea:
 
 @dataclass(frozen=True)
 class Move:
-    """A camera move: its name on the button, and the sentence that is added to the prompt."""
+    """A camera move or a look: its name on the button, and the sentence that is added to the prompt."""
 
     name: object
     prose: object
@@ -68,4 +68,14 @@ MOVES = (
     Move(_("Crane up"), _("The camera rises straight up.")),
     Move(_("Handheld"), _("Handheld camera with a slight sway.")),
     Move(_("Still"), _("The camera stays still.")),
+)
+
+LOOKS = (
+    Move(_("Golden hour"), _("Golden hour, low warm sun, long shadows.")),
+    Move(_("Blue hour"), _("Blue hour, cool dusk light, first lamps lit.")),
+    Move(_("Film grain"), _("Shot on 35 mm film, fine grain, soft highlights.")),
+    Move(_("Noir"), _("Black and white, hard side light, deep shadows.")),
+    Move(_("Macro"), _("Macro lens, very shallow focus, every texture visible.")),
+    Move(_("Slow motion"), _("Slow motion, every movement drawn out.")),
+    Move(_("Anime"), _("Hand-drawn anime style, clean lines, flat colours.")),
 )

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from generations import key_views, library_views, views, webhook_views
+from generations import composer_views, key_views, library_views, views, webhook_views
 
 urlpatterns = [
     path("", include("generations.again_urls")),
@@ -15,6 +15,10 @@ urlpatterns = [
         "collections/<uuid:collection_id>/remove", library_views.remove_collection, name="remove_collection"
     ),
     path("new", views.new, name="new"),
+    path("new/eta", composer_views.eta, name="eta"),
+    path("new/pictures", composer_views.pictures, name="pictures"),
+    path("new/presets", composer_views.save_preset, name="save_preset"),
+    path("new/presets/<uuid:preset_id>/remove", composer_views.remove_preset, name="remove_preset"),
     path("progress", views.progress, name="progress"),
     path("g/<uuid:generation_id>", views.detail, name="detail"),
     path("g/<uuid:generation_id>/content", views.content, name="content"),

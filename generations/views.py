@@ -28,8 +28,8 @@ from generations.lookups import find_video as _video
 from generations.lookups import show_picture as _picture
 from generations.lookups import to_uuid as _uuid
 from generations.lookups import user_of as _user
-from generations.models import Generation
-from generations.presets import MOVES
+from generations.models import Generation, Preset
+from generations.presets import LOOKS, MOVES
 from kling_platform import ranges
 from kling_platform.errors import PlatformError
 
@@ -172,6 +172,9 @@ def _composer(
         "form": form,
         "options": options(rules),
         "moves": MOVES,
+        "looks": LOOKS,
+        "presets": list(Preset.objects.for_user(_user(request)).select_related("user")),
+        "has_team": _user(request).teams.exists(),
         "frames": [_frame_context(form, position) for position in range(len(FRAMES))],
         "files_lost": files_lost,
         "left": left,

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from accounts.models import ApiKey, Quota, Transfer, User
-from generations.models import Generation, InputImage
+from generations import services
+from generations.models import Generation, InputImage, Preset
 from tests.conftest import person
 from tests.portal import CHEAP, compose, picture, signed_in, with_picture
 
@@ -168,3 +169,16 @@ def test_nobody_uses_a_strangers_picture_again(alice: User, bob: User) -> None:
     assert client.get(f"/new?from={old.pk}").status_code == 404
     assert compose(client, first_kept=str(old.pk)).status_code == 404
     assert Generation.objects.count() == 1
+
+
+def test_pictures_to_begin_with_are_ones_own(alice: User, bob: User) -> None:
+    mine = with_picture(alice)
+    assert f"/g/{mine.pk}/frames/0" in signed_in(alice).get("/new/pictures").content.decode()
+    assert "/g/" not in signed_in(bob).get("/new/pictures").content.decode()
+
+
+def test_nobody_removes_a_strangers_preset(alice: User, bob: User) -> None:
+    preset = services.save_preset(user=alice, name="Dusk", text="One lamp.", shared=True)
+    page = signed_in(bob).post(f"/new/presets/{preset.pk}/remove", headers={"hx-request": "true"})
+    assert "somebody else&#x27;s" in page.content.decode()
+    assert Preset.objects.get().text == "One lamp."

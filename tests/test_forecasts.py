@@ -114,3 +114,13 @@ def test_programs_and_people_are_told(alice, alice_key):
 
 def cards(user, generation) -> str:
     return signed_in(user).get(f"/progress?ids={generation.pk}").content.decode()
+
+
+def test_the_composer_says_how_long_a_new_one_takes(alice):
+    client = signed_in(alice)
+    address = "/new/eta?model=kling-v2-5-turbo-std&mode=std&seconds="
+    assert client.get(f"{address}5").content.strip() == b""
+    made(alice, 30, 110.0)
+    assert "ready in 2 minutes, usually" in client.get(f"{address}5").content.decode()
+    for nonsense in ("", "-1", "x", "9" * 400, "²"):
+        assert client.get(address + nonsense).content.strip() == b""

@@ -66,7 +66,7 @@ from generations.services.outcomes import (
     record_submitted,
     record_throttled,
 )
-from generations.services.paces import SOON_SECONDS, look_again
+from generations.services.paces import SOON_SECONDS, Kind, look_again
 from generations.services.polls import (
     PollDue,
     claim_polls,
@@ -168,6 +168,7 @@ __all__ = [
     "Forecast",
     "Health",
     "KeyReused",
+    "Kind",
     "Line",
     "Once",
     "Pause",

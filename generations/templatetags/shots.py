@@ -146,6 +146,12 @@ def _running(found: services.Forecast) -> str:
     return _("Ready in %(time)s, usually.") % {"time": _span(found)}
 
 
+@register.filter
+def soon(found: services.Forecast) -> str:
+    """How long it takes from now; empty before enough of the kind were made."""
+    return _span(found) if found.at_most else ""
+
+
 def _span(found: services.Forecast) -> str:
     """“30 to 50 seconds”, “1 to 2 minutes”, “about 3 minutes”: no more exact than our past is."""
     low, high = found.likely or 0, found.at_most or 0

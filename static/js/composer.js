@@ -1,6 +1,7 @@
 // The composer: the catalogue's rules explained while one chooses, the price on the button, one single sending.
 
-import { frames } from "./frames.js";
+import { Draft } from "./drafts.js";
+import { act, frames } from "./frames.js";
 
 const form = document.getElementById("composer");
 const { rules, left, texts } = JSON.parse(document.getElementById("composer-data").textContent);
@@ -13,12 +14,33 @@ if (/Mac|iP/.test(navigator.platform)) form.querySelector("[data-mod]").textCont
 
 const chosen = (name) => form.elements[name].value;
 const model = () => rules.models.find((candidate) => candidate.name === chosen("model")) ?? rules.models[0];
-const zones = frames(form, texts, update);
+const zones = frames(form, texts, changed, () => chosen("size"));
+// A page that was asked for something (an idea, an earlier video, a refused form) shows that, not the draft.
+const draft = new Draft(form, zones, `draft-${form.dataset.whose}`);
 
-function why(name, text = "") {
-  const place = form.querySelector(`[data-why="${name}"]`);
-  if (place.textContent !== text) place.textContent = text;
+function changed() {
+  update();
+  draft.soon();
 }
+
+// Why a choice is as it is, and the way out where there is one.
+function why(name, text = "", offer = null) {
+  const place = form.querySelector(`[data-why="${name}"]`);
+  if (place.dataset.said === text + (offer?.label ?? "")) return;
+  place.dataset.said = text + (offer?.label ?? "");
+  place.replaceChildren(text);
+  if (offer) place.append(" ", act(offer));
+}
+
+function choose(name, value) {
+  [...form.elements[name]].find((radio) => radio.value === value).checked = true;
+  changed();
+}
+
+const switchTo = (other, then = () => {}) => ({
+  label: say(texts.switchTo, other.label),
+  run: () => { choose("model", other.name); then(); },
+});
 
 // Allow only these values of a choice; a value that is no longer allowed moves to the first that is.
 function allow(name, values) {
@@ -44,8 +66,12 @@ function update() {
   const sound = chosen("sound") === "on";
   const withSound = rules.models.filter((candidate) => candidate.modes.some((mode) => mode.sound));
   if (soundPossible) why("sound");
-  else if (last && withSound.includes(current)) why("sound", texts.soundOrLast);
-  else why("sound", say(texts.noSound, withSound.map((candidate) => candidate.label).join(", ")));
+  else if (last && withSound.includes(current)) {
+    why("sound", texts.soundOrLast, { label: texts.removeLast, run: () => zones.last.clear() });
+  } else {
+    const offer = !last && withSound.length ? switchTo(withSound[0], () => choose("sound", "on")) : null;
+    why("sound", say(texts.noSound, withSound.map((candidate) => candidate.label).join(", ")), offer);
+  }
 
   const able = modesFor({ last, sound });
   const before = current.modes.find((mode) => mode.name === chosen("mode"));
@@ -60,10 +86,34 @@ function update() {
 
   const withLast = rules.models.filter((candidate) => candidate.modes.some((mode) => mode.last_frame));
   const noLast = last && !able.length;
-  if (last && !zones.first.filled) why("frames", texts.firstMissing);
-  else why("frames", noLast ? say(texts.noLast, withLast.map((candidate) => candidate.label).join(", ")) : "");
+  const movable = last && !zones.first.filled && zones.last.input.files[0];
+  if (last && !zones.first.filled) {
+    why("frames", texts.firstMissing, movable && { label: texts.moveToFirst, run: () => { zones.last.clear(); zones.first.put(movable); } });
+  } else if (noLast) {
+    why("frames", say(texts.noLast, withLast.map((candidate) => candidate.label).join(", ")), withLast.length ? switchTo(withLast[0]) : null);
+  } else {
+    why("frames");
+  }
   why("size", zones.first.filled ? texts.ratioFromPicture : "");
   showPrice(current, sound);
+  askHowLong();
+}
+
+// Asked once for what is chosen, a moment after the last click.
+let asked = "";
+let asking = 0;
+
+function askHowLong() {
+  const query = new URLSearchParams({ model: chosen("model"), mode: chosen("mode"), seconds: chosen("seconds") }).toString();
+  if (query === asked) return;
+  asked = query;
+  clearTimeout(asking);
+  asking = setTimeout(async () => {
+    const place = form.querySelector("[data-eta]");
+    const answer = await fetch(`${place.dataset.eta}?${query}`).catch(() => null);
+    const text = answer?.ok && !answer.redirected ? (await answer.text()).trim() : "";
+    if (query === asked) place.textContent = text;
+  }, 150);
 }
 
 function showPrice(current, sound) {
@@ -132,6 +182,7 @@ async function send() {
     });
     const data = await answer.json();
     if (data.to) {
+      draft.end();
       location.assign(data.to);
       return; // stays busy until the next page is there
     }
@@ -149,7 +200,8 @@ prompt.addEventListener("input", count);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); send(); }
 });
-form.addEventListener("click", (event) => {
+document.querySelector(".compose").addEventListener("click", (event) => {
+  if (event.target.closest("[data-keep-words]")) keepWords();
   const move = event.target.closest("[data-move]");
   if (!move) return;
   const text = prompt.value.trimEnd();
@@ -157,6 +209,21 @@ form.addEventListener("click", (event) => {
   prompt.value = text + gap + move.dataset.move;
   prompt.focus();
   count();
+  draft.soon();
+});
+
+// What is marked in the prompt, else all of it, becomes a preset.
+function keepWords() {
+  const { selectionStart: from, selectionEnd: to } = prompt;
+  const place = document.getElementById("id_preset_text");
+  place.value = (from < to ? prompt.value.slice(from, to) : prompt.value).trim().slice(0, place.maxLength);
+  document.getElementById("preset-dialog").showModal();
+  document.getElementById("id_preset_name").focus();
+}
+
+document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
+  if (target.id !== "preset-form" || !detail.successful) return;
+  if (!document.querySelector("#preset-list .errors li")) { target.reset(); document.getElementById("preset-dialog").close(); }
 });
 // A page that comes back from the browser's cache must not stay locked, and what it makes next is a new one.
 window.addEventListener("pageshow", (event) => {
@@ -167,5 +234,10 @@ window.addEventListener("pageshow", (event) => {
   form.elements.nonce.value = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
 });
 
+if (form.dataset.draft && draft.restore()) {
+  const note = document.getElementById("draft-note");
+  note.hidden = false;
+  note.querySelector("button").addEventListener("click", () => { draft.end(); location.reload(); });
+}
 update();
 count();

@@ -1,4 +1,7 @@
-// The two picture zones of the composer: drop, paste, pick; checked at once, before anything is sent.
+// The two picture zones of the composer: drop, paste, pick; checked and cropped before anything is sent.
+
+import { crop } from "./crop.js";
+import { choose } from "./stills.js";
 
 const TYPES = ["image/jpeg", "image/png", "image/webp"];
 // Kling's limits, as the server checks them again.
@@ -19,12 +22,13 @@ async function fault(file, texts) {
   picture.close();
   const said = `${width} × ${height}`;
   if (Math.min(width, height) < LEAST_SIDE) return { text: texts.small.replace("%s", said) };
-  if (Math.max(width, height) > MOST_RATIO * Math.min(width, height)) return { text: texts.narrow.replace("%s", said) };
+  if (Math.max(width, height) > MOST_RATIO * Math.min(width, height)) return { text: texts.narrow.replace("%s", said), crop: true };
   return { size: said };
 }
 
 class Frame {
-  constructor(element, texts, changed) {
+  constructor(element, texts, changed, ratio) {
+    this.ratio = ratio; // says which one a crop begins with
     this.element = element;
     this.texts = texts;
     this.changed = changed;
@@ -36,9 +40,12 @@ class Frame {
     this.image = find("[data-preview]");
     this.facts = find("[data-facts]");
     this.remove = find("[data-remove]");
+    this.cropper = find("[data-crop]");
     this.errors = document.getElementById(this.input.getAttribute("aria-describedby"));
     this.input.addEventListener("change", () => this.take(this.input.files[0]));
     this.url.addEventListener("input", () => this.changed());
+    this.cropper.addEventListener("click", () => this.cut(this.input.files[0]));
+    find("[data-library]").addEventListener("click", () => choose(this));
     this.remove.addEventListener("click", () => { this.clear(); this.input.focus(); });
     for (const name of ["dragenter", "dragover"]) this.box.addEventListener(name, () => this.box.classList.add("over"));
     for (const name of ["dragleave", "drop"]) this.box.addEventListener(name, () => this.box.classList.remove("over"));
@@ -54,11 +61,16 @@ class Frame {
     const found = await fault(file, this.texts);
     if (found.text) {
       this.clear();
-      this.say(found.text);
+      this.say(found.text, found.crop && { label: this.texts.cropIt, run: () => this.cut(file) });
       return;
     }
     this.kept.value = "";
     this.show(URL.createObjectURL(file), found.size);
+  }
+
+  async cut(file) {
+    const cropped = await crop(file, this.ratio());
+    if (cropped) this.put(cropped);
   }
 
   // A pasted file goes into the input itself, so that the form carries it like a chosen one.
@@ -73,6 +85,7 @@ class Frame {
     if (this.image.src.startsWith("blob:")) URL.revokeObjectURL(this.image.src);
     this.image.src = source;
     this.image.hidden = this.remove.hidden = false;
+    this.cropper.hidden = !this.input.files.length;
     this.facts.textContent = size;
     this.box.classList.add("has-picture");
     this.changed();
@@ -81,25 +94,37 @@ class Frame {
   clear() {
     this.input.value = this.kept.value = "";
     this.image.removeAttribute("src");
-    this.image.hidden = this.remove.hidden = true;
+    this.image.hidden = this.remove.hidden = this.cropper.hidden = true;
     this.facts.textContent = "";
     this.box.classList.remove("has-picture");
     this.say("");
     this.changed();
   }
 
-  say(text) {
+  say(text, offer) {
     this.errors.replaceChildren();
-    if (text) {
-      const item = document.createElement("li");
-      item.textContent = text;
-      this.errors.append(item);
-    }
+    if (!text) return;
+    const item = document.createElement("li");
+    const words = document.createElement("span");
+    words.append(text);
+    if (offer) words.append(" ", act(offer));
+    item.append(words);
+    this.errors.append(item);
   }
 }
 
-export function frames(root, texts, changed) {
-  const [first, last] = [...root.querySelectorAll("[data-frame]")].map((element) => new Frame(element, texts, changed));
+// A sentence's way out, one click away.
+export function act({ label, run }) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "act";
+  button.textContent = label;
+  button.addEventListener("click", run);
+  return button;
+}
+
+export function frames(root, texts, changed, ratio) {
+  const [first, last] = [...root.querySelectorAll("[data-frame]")].map((element) => new Frame(element, texts, changed, ratio));
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((candidate) => candidate.type.startsWith("image/"));
     if (!file) return;
