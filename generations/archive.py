@@ -267,9 +267,14 @@ def _part(storage: Storage, name: str) -> Iterator[Path]:
 def _name(storage: Storage, part: Path, name: str) -> str:
     """Give a finished file its name, at once and for good; the name that the storage chose."""
     if not isinstance(storage, FileSystemStorage):
-        remove(name, storage=storage)  # of an earlier try: the storage would choose another name beside it
-        with part.open("rb") as file:
-            return storage.save(name, File(file))
+        try:
+            remove(
+                name, storage=storage
+            )  # of an earlier try: the storage would choose another name beside it
+            with part.open("rb") as file:
+                return storage.save(name, File(file))
+        except OSError as error:
+            raise Retryable(f"the storage did not take {name}: {error}") from error
     part.chmod(settings.FILE_UPLOAD_PERMISSIONS)
     part.replace(storage.path(name))
     folder = os.open(part.parent, os.O_RDONLY)  # a name is on the disk only when its folder is

@@ -110,8 +110,11 @@ def _order(claim: slots.Claim) -> client.Order | None:
             else client.Picture(data=image.file.read(), content_type=image.content_type)
             for image in row.images.all()
         )
-    except OSError as error:
-        services.record_refused(claim, code="picture_lost", message=type(error).__name__)
+    except FileNotFoundError:
+        services.record_refused(claim, code="picture_lost", message="our storage lost the picture")
+        return None
+    except OSError as error:  # a storage elsewhere that fails for a while: nothing left this machine
+        services.record_not_sent(claim, message=f"our storage: {error}"[:200])
         return None
     return client.Order(
         external_id=str(row.pk),

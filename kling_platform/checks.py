@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.conf import settings
@@ -60,3 +61,13 @@ def test_switches_are_off(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     if settings.TESTING or not settings.CRASH_AT:
         return []
     return [Error("CRASH_AT is set outside the tests.", hint="Unset CRASH_AT.", id="kling.E006")]
+
+
+@register()
+def bucket_has_a_place(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A bucket is found by its region, or by an endpoint of one's own."""
+    asked = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+    if not settings.STORAGE.startswith("s3://") or any(os.environ.get(name) for name in asked):
+        return []
+    hint = "Set AWS_REGION, or AWS_ENDPOINT_URL for a storage of your own."
+    return [Error("STORAGE is a bucket, and nothing says where.", hint=hint, id="kling.E007")]

@@ -162,3 +162,17 @@ def email(name: str) -> dict[str, Any]:
         "EMAIL_TIMEOUT": 20,
         **({"DEFAULT_FROM_EMAIL": options["from"]} if "from" in options else {}),
     }
+
+
+def storage(name: str) -> dict[str, Any]:
+    """Django's storage: ``local``, or ``s3://bucket`` with a folder in it if need be; see ``kling_platform.s3``."""
+    value = text(name, "local")
+    if value == "local":
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([\w./-]*))?", value)
+    if found is None:
+        raise ImproperlyConfigured(f"{name}={value!r}: expected local or s3://bucket.")
+    return {
+        "BACKEND": "kling_platform.s3.Bucket",
+        "OPTIONS": {"bucket_name": found[1], "location": (found[2] or "").strip("/")},
+    }
