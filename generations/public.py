@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from generations.links import content_url
 from generations.models import TERMINAL, Generation, Status
-from generations.services import forecast
+from generations.services import Forecast, forecast
 
 PROCESSING, SUCCEEDED, FAILED = "processing", "succeeded", "failed"
 # What an answer is made of: a page needs no hundred raw replies of upstream.
@@ -49,7 +49,7 @@ def as_created(generation: Generation) -> dict[str, Any]:
         "model": generation.model,
         "created_at": int(generation.created_at.timestamp()),
         "status": outward(generation.status),
-        "progress": _progress(generation),
+        "progress": progress_of(generation),
         "state": str(generation.status),
     }
 
@@ -65,7 +65,7 @@ def as_video(generation: Generation) -> dict[str, Any]:
         video["completed_at"] = int(generation.finished_at.timestamp())
         video["url"] = content_url(generation.pk)
     if video["status"] == PROCESSING:
-        video["queue"] = _queue(generation)
+        video["queue"] = queue_of(forecast(generation))
     if video["status"] == FAILED:
         video["error"] = error_of(generation)
     if generation.batch_id:
@@ -80,17 +80,16 @@ def tags_of(generation: Generation) -> list[str]:
     return sorted(filter(None, getattr(generation, "tag_names", "").split(",")))
 
 
-def _queue(generation: Generation) -> dict[str, int | None]:
+def queue_of(found: Forecast | None) -> dict[str, int | None]:
     """Its place, while it waits, and the seconds until it is made, for half of all and for nine of ten."""
-    found = forecast(generation)
     return {
-        "position": found.position,
-        "eta_seconds": found.likely,
-        "eta_seconds_at_most": found.at_most,
+        "position": found.position if found else None,
+        "eta_seconds": found.likely if found else None,
+        "eta_seconds_at_most": found.at_most if found else None,
     }
 
 
-def _progress(generation: Generation) -> int:
+def progress_of(generation: Generation) -> int:
     """100 is kept for what can be fetched."""
     return 100 if generation.status == Status.SUCCEEDED else min(generation.progress, 99)
 

@@ -170,6 +170,9 @@ def test_real_answers_are_what_the_schema_says(schema: dict[str, Any], alice: Us
             json.loads(line)
         )
     conforms(schema, ("DELETE", one), api.send("DELETE", f"{GENERATIONS}/{ready.pk}"))
+    conforms(schema, ("POST", GENERATIONS), api.post(f"{GENERATIONS}?dry_run=1", TEXT))
+    conforms(schema, ("POST", GENERATIONS), api.post(f"{GENERATIONS}?dry_run=1", {}))
+    conforms(schema, ("POST", GENERATIONS), api.post(GENERATIONS, TEXT, headers={"prefer": "wait=1"}))
     video = "/v1/videos/{video_id}"
     conforms(schema, ("POST", "/v1/videos"), api.post("/v1/videos", TEXT))
     for generation in (canceled, ready):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
+    PolymorphicProxySerializer,
     extend_schema,
     extend_schema_view,
 )
 
 from generations.api.filters import parameters
+from generations.api.quotes import QuoteSerializer
 from generations.api.serializers import (
+    CreatedOrReadSerializer,
     CreatedSerializer,
     GenerationSerializer,
     ModelListSerializer,
@@ -88,6 +93,14 @@ _REQUESTS = [
     ),
 ]
 
+
+def or_quote(name: str, made: Any) -> PolymorphicProxySerializer:
+    """The answer of a creating call, which with ``dry_run`` is a quote."""
+    return PolymorphicProxySerializer(
+        component_name=name, serializers=[made, QuoteSerializer], resource_type_field_name=None
+    )
+
+
 # Of every call that makes something.
 ONCE = [
     OpenApiParameter(
@@ -107,6 +120,34 @@ ONCE = [
         description=_("true: this is the answer of before, and nothing was made now."),
     ),
 ]
+# Of creating and reading calls.
+WAIT = [
+    OpenApiParameter(
+        "Prefer",
+        str,
+        OpenApiParameter.HEADER,
+        description=_(
+            "wait=60: answer when the video is over, or after so many seconds (60 at most) as it stands then. "
+            "When too many wait already, the answer comes at once."
+        ),
+    ),
+    OpenApiParameter(
+        "Preference-Applied",
+        str,
+        OpenApiParameter.HEADER,
+        response=[200],
+        description=_("wait=60: the answer has waited."),
+    ),
+]
+DRY_RUN = OpenApiParameter(
+    "dry_run",
+    str,
+    enum=["1", "0", "true", "false"],
+    description=_(
+        "1: nothing is made. The answer is a quote: the price, who would pay, what stands in its way, and when "
+        "it would be made."
+    ),
+)
 ORDER = OpenApiParameter(
     "order", str, enum=["desc", "asc"], default="desc", description=_("By time of creation.")
 )
@@ -132,8 +173,8 @@ generations = extend_schema_view(
             "The id stands in the answer twice, for clients that look for id or for task_id."
         ),
         request=GenerationSerializer,
-        responses=answers(CreatedSerializer, 400, 402, 413, 415, 422),
-        parameters=ONCE,
+        responses=answers(or_quote("CreatedOrQuote", CreatedOrReadSerializer), 400, 402, 413, 415, 422),
+        parameters=[*ONCE, *WAIT, DRY_RUN],
         examples=[
             *_REQUESTS,
             OpenApiExample("created", value=_CREATED, response_only=True, status_codes=["200"]),
@@ -161,6 +202,7 @@ generation = extend_schema_view(
             "Ask every few seconds until status is succeeded or failed. Most are ready in one to three minutes."
         ),
         responses=answers(VideoSerializer, 404),
+        parameters=WAIT,
         examples=[
             OpenApiExample("succeeded", value=_VIDEO, response_only=True, status_codes=["200"]),
             OpenApiExample("failed", value=_FAILED, response_only=True, status_codes=["200"]),
@@ -196,7 +238,8 @@ retry = extend_schema_view(
             "A new generation from the same request, its pictures included, at today's price. The old one stays."
         ),
         request=None,
-        responses=answers(CreatedSerializer, 400, 402, 404),
+        responses=answers(CreatedSerializer, 400, 402, 404, 422),
+        parameters=ONCE,
         examples=[OpenApiExample("created", value=_CREATED, response_only=True, status_codes=["200"])],
     )
 )

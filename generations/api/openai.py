@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -31,21 +30,21 @@ def status_of(generation: Generation) -> str:
 
 def as_openai(generation: Generation) -> dict[str, Any]:
     """One generation with all the keys of the SDK's ``Video``, null where there is nothing to say."""
-    ours = public.as_video(generation)
+    status, end = status_of(generation), generation.finished_at
     return {
-        "id": ours["id"],
+        "id": str(generation.pk),
         "object": "video",
-        "model": ours["model"],
-        "status": status_of(generation),
-        "progress": ours["progress"],
-        "created_at": ours["created_at"],
-        "completed_at": ours.get("completed_at"),
+        "model": generation.model,
+        "status": status,
+        "progress": public.progress_of(generation),
+        "created_at": int(generation.created_at.timestamp()),
+        "completed_at": int(end.timestamp()) if end and status == COMPLETED else None,
         "expires_at": None,
         "prompt": generation.prompt,
         "seconds": str(generation.seconds),
         "size": _pixels(generation),
         "remixed_from_video_id": None,
-        "error": ours.get("error"),
+        "error": public.error_of(generation) if status == FAILED else None,
     }
 
 
@@ -113,14 +112,10 @@ def _numbers(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-@contextmanager
-def named_as_sent(body: Mapping[str, Any]) -> Iterator[None]:
-    """A refusal inside names the field as this caller has called it."""
-    try:
-        yield
-    except PlatformError as refusal:
-        if refusal.param == "duration" and "seconds" in body:
-            refusal.param = "seconds"
-        elif refusal.param == "images" and "input_reference" in body:
-            refusal.param = "input_reference"
-        raise
+def named_as_sent(refusal: PlatformError, body: Mapping[str, Any]) -> PlatformError:
+    """The same refusal; it names the field as this caller has called it."""
+    if refusal.param == "duration" and "seconds" in body:
+        refusal.param = "seconds"
+    elif refusal.param == "images" and "input_reference" in body:
+        refusal.param = "input_reference"
+    return refusal

@@ -180,6 +180,16 @@ class VideoDeletedSerializer(serializers.Serializer[Any]):
     deleted = serializers.BooleanField()
 
 
+class CreatedOrReadSerializer(VideoSerializer):
+    """A create is answered at once, or, with ``Prefer: wait``, as a read is."""
+
+    seconds = serializers.IntegerField(required=False, help_text=_("The length; with Prefer: wait."))
+    size = serializers.CharField(required=False, help_text=_("The ratio; with Prefer: wait."))
+    cost = serializers.IntegerField(
+        required=False, help_text=_("Credits held or charged; with Prefer: wait.")
+    )
+
+
 class VideoPageSerializer(serializers.Serializer[Any]):
     object = serializers.ChoiceField(["list"])
     data = VideoSerializer(many=True)  # type: ignore[assignment] # a field

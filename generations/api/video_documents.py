@@ -16,7 +16,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from generations.api.documents import ID, ONCE, PAGING
+from generations.api.documents import DRY_RUN, ID, ONCE, PAGING, WAIT, or_quote
 from generations.api.openai import COMPLETED, FAILED, IN_PROGRESS, QUEUED
 from generations.api.serializers import FailureSerializer, GenerationSerializer
 from kling_platform.documents import answers
@@ -125,8 +125,8 @@ videos = extend_schema_view(
             "application/json": OpenAIRequestSerializer,
             "multipart/form-data": OpenAIRequestSerializer,
         },
-        responses=answers(OpenAIVideoSerializer, 400, 402, 413, 415, 422),
-        parameters=[*ONCE, _AFTER],
+        responses=answers(or_quote("VideoOrQuote", OpenAIVideoSerializer), 400, 402, 413, 415, 422),
+        parameters=[*ONCE, *WAIT, DRY_RUN, _AFTER],
         examples=[
             OpenApiExample(
                 "text",
@@ -152,7 +152,7 @@ video = extend_schema_view(
         _("Read a video, OpenAI's way"),
         _("The SDK's create_and_poll asks this until status is completed or failed."),
         responses=answers(OpenAIVideoSerializer, 404),
-        parameters=[_AFTER],
+        parameters=[*WAIT, _AFTER],
         examples=[OpenApiExample("completed", value=_VIDEO, response_only=True, status_codes=["200"])],
     ),
     delete=_operation(

@@ -19,10 +19,12 @@ from generations.api.creating import once_from, respond
 from generations.api.history import nothing_here
 from generations.api.openai import COLUMNS, PIXELS, as_openai, named_as_sent, poll_after, to_request
 from generations.api.pages import as_list
+from generations.api.quotes import as_quote, is_dry
+from generations.api.waiting import waited
 from generations.models import Generation, GenerationQuerySet
 from kling_platform.api import BoundedJSONParser
 from kling_platform.api_views import ApiView
-from kling_platform.errors import InvalidValue
+from kling_platform.errors import InvalidValue, PlatformError
 from kling_platform.multipart import BoundedMultipartParser
 
 VARIANTS = {"video": serve_video, "thumbnail": serve_poster}
@@ -39,23 +41,38 @@ def _own(request: Request, video_id: uuid.UUID) -> Generation:
     return found
 
 
+def _quote(request: Request, body: dict[str, Any]) -> services.Quote:
+    user, key = cast(User, request.user), cast(ApiKey, request.auth)
+    try:
+        quote = services.quote(user=user, api_key=key, request=to_request(body))
+    except PlatformError as unreadable:
+        return services.Quote(refusals=(unreadable,))
+    for refusal in quote.refusals:
+        named_as_sent(refusal, body)
+    return quote
+
+
 @documents.videos
 class Videos(ApiView):
     parser_classes = [BoundedJSONParser, BoundedMultipartParser]
 
+    def creates(self, request: Request) -> bool:
+        return super().creates(request) and not is_dry(request)
+
     def post(self, request: Request) -> Response:
-        body = dict(request.data)
-        user = cast(User, request.user)
+        user, key, body = cast(User, request.user), cast(ApiKey, request.auth), dict(request.data)
+        if is_dry(request):
+            return Response(as_quote(_quote(request, body)))
         once = once_from(request, body, as_openai)
-        with named_as_sent(body):
+        try:
             asked = to_request(body)
             answered = services.make_once(
-                once,
-                lambda: services.create(
-                    user=user, api_key=cast(ApiKey, request.auth), request=asked, once=once
-                ),
+                once, lambda: services.create(user=user, api_key=key, request=asked, once=once)
             )
-        return respond(answered, poll_after(services.SOON_SECONDS))
+        except PlatformError as refusal:
+            raise named_as_sent(refusal, body) from refusal
+        response = respond(answered, poll_after(services.SOON_SECONDS))
+        return waited(request, response, lambda: _own(request, answered.answer["id"]), as_openai)
 
     def get(self, request: Request) -> Response:
         for name in request.query_params:
@@ -76,7 +93,8 @@ class OneVideo(ApiView):
     def get(self, request: Request, video_id: uuid.UUID) -> Response:
         generation = _own(request, video_id)
         headers = poll_after(services.look_again(generation)) if generation.is_open else {}
-        return Response(as_openai(generation), headers=headers)
+        response = Response(as_openai(generation), headers=headers)
+        return waited(request, response, lambda: _own(request, video_id), as_openai)
 
     def delete(self, request: Request, video_id: uuid.UUID) -> Response:
         services.delete(_own(request, video_id), actor=cast(User, request.user))

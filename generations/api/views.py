@@ -16,6 +16,8 @@ from generations.api import answers, documents, exports, history
 from generations.api.content import serve_video
 from generations.api.creating import once_from, respond
 from generations.api.history import nothing_here, own_rows
+from generations.api.quotes import as_quote, is_dry
+from generations.api.waiting import waited
 from generations.models import Generation
 from kling_platform.api_views import ApiView
 from kling_platform.errors import Forbidden, InvalidValue, Suspended
@@ -38,18 +40,21 @@ def _own(request: Request, generation_id: uuid.UUID) -> Generation:
 
 @documents.generations
 class Generations(ApiView):
+    def creates(self, request: Request) -> bool:
+        return super().creates(request) and not is_dry(request)
+
     def post(self, request: Request) -> Response:
-        user, body = _user(request), dict(_body(request))
+        user, key, body = _user(request), cast(ApiKey, request.auth), dict(_body(request))
         once = once_from(request, dict(body), public.as_created)
         tags = services.read_tags(body.pop("tags", None))  # ours: the gateway's wire has none
-        return respond(
-            services.make_once(
-                once,
-                lambda: services.create(
-                    user=user, api_key=cast(ApiKey, request.auth), request=body, tags=tags, once=once
-                ),
-            )
+        if is_dry(request):
+            return Response(as_quote(services.quote(user=user, api_key=key, request=body)))
+        answered = services.make_once(
+            once,
+            lambda: services.create(user=user, api_key=key, request=body, tags=tags, once=once),
         )
+        made = uuid.UUID(answered.answer["id"])
+        return waited(request, respond(answered), lambda: _own(request, made), public.as_video)
 
     def get(self, request: Request) -> Response:
         return Response(answers.as_page(history.page(request)))
@@ -60,7 +65,8 @@ class OneGeneration(ApiView):
     http_method_names = [*ApiView.http_method_names, "patch", "delete"]
 
     def get(self, request: Request, generation_id: uuid.UUID) -> Response:
-        return Response(public.as_video(_own(request, generation_id)))
+        response = Response(public.as_video(_own(request, generation_id)))
+        return waited(request, response, lambda: _own(request, generation_id), public.as_video)
 
     def patch(self, request: Request, generation_id: uuid.UUID) -> Response:
         body = _body(request)
@@ -91,8 +97,14 @@ class Retry(ApiView):
         old = found.filter(pk=generation_id).first()
         if old is None:
             raise nothing_here()
-        again = services.retry(old, user=_user(request), api_key=cast(ApiKey, request.auth))
-        return Response(public.as_created(again))
+        user, key, once = (
+            _user(request),
+            cast(ApiKey, request.auth),
+            once_from(request, {}, public.as_created),
+        )
+        return respond(
+            services.make_once(once, lambda: services.retry(old, user=user, api_key=key, once=once))
+        )
 
 
 @documents.export

@@ -88,6 +88,7 @@ from generations.services.purges import (
     record_purged,
     retire_user,
 )
+from generations.services.quotes import Quote, quote
 from generations.services.requests import (
     cancel,
     create,
@@ -175,6 +176,7 @@ __all__ = [
     "Planned",
     "PollDue",
     "PurgeDue",
+    "Quote",
     "Step",
     "UsageScope",
     "UsageSums",
@@ -231,6 +233,7 @@ __all__ = [
     "plan_storyboard",
     "price_left",
     "publish_rules",
+    "quote",
     "quote_batch",
     "read_tags",
     "recipe_request",

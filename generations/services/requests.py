@@ -63,7 +63,7 @@ def create(
     generation.retry_of, generation.request_digest = retry_of, once.digest if once else ""
     generation.derived_from, generation.derivation = derived_from, derivation
     with kept_files(generation.pk, frames) as names:
-        _create_paid(generation, frames, names, tags, once, also)
+        create_paid(generation, frames=frames, names=names, tags=tags, once=once, also=also)
     return generation
 
 
@@ -108,14 +108,16 @@ def drafted(
     return generation, frames
 
 
-def _create_paid(
+def create_paid(
     generation: Generation,
-    frames: list[Frame],
-    names: list[str],
-    tags: Sequence[str],
-    once: Once | None,
-    also: Callable[[Generation], None] | None,
+    *,
+    frames: Sequence[Frame] = (),
+    names: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    once: Once | None = None,
+    also: Callable[[Generation], None] | None = None,
 ) -> None:
+    """Write a draft down and hold its price in every wallet that pays; a ``PlatformError``, or all of it."""
     wallets = {}
     try:
         with transaction.atomic():
@@ -173,7 +175,7 @@ def kept_files(generation_id: uuid.UUID, frames: list[Frame]) -> Any:
         raise
 
 
-def image_rows(generation: Generation, frames: list[Frame], names: list[str]) -> list[InputImage]:
+def image_rows(generation: Generation, frames: Sequence[Frame], names: Sequence[str]) -> list[InputImage]:
     rows = []
     for position, (frame, name) in enumerate(zip(frames, names, strict=True)):
         row = InputImage(generation=generation, position=position, url=frame.url, file=name)
@@ -214,10 +216,12 @@ def recipe_request(
     return request | ({"images": list(pictures)} if pictures else {})
 
 
-def retry(generation: Generation, *, user: User, api_key: ApiKey | None = None) -> Generation:
+def retry(
+    generation: Generation, *, user: User, api_key: ApiKey | None = None, once: Once | None = None
+) -> Generation:
     """A new generation from the same recipe, at today's price, for the same team."""
-    request = recipe_request(generation) | teams.same_audience(generation, user)
-    return create(user=user, request=request, api_key=api_key, retry_of=generation)
+    again = recipe_request(generation) | teams.same_audience(generation, user)
+    return create(user=user, request=again, api_key=api_key, retry_of=generation, once=once)
 
 
 def may_change(user: User, generation: Generation) -> bool:
