@@ -114,7 +114,12 @@ class BearerKey(OpenApiAuthenticationExtension):
 
 def answers(body: Any, *refusals: int) -> dict[Any, Any]:
     """The responses of an operation: its 200, these refusals, and those that any operation may give."""
-    return {200: body} | {status: _refusal(status) for status in sorted({*refusals, *ALWAYS})}
+    return {200: body} | refused(*refusals)
+
+
+def refused(*statuses: int) -> dict[Any, Any]:
+    """These refusals, and those that any operation may give."""
+    return {status: _refusal(status) for status in sorted({*statuses, *ALWAYS})}
 
 
 def _refusal(status: int) -> OpenApiResponse:

@@ -28,7 +28,7 @@ from generations.api.serializers import (
     VideoPageSerializer,
     VideoSerializer,
 )
-from kling_platform.documents import answers
+from kling_platform.documents import answers, refused
 
 ID = "7d0f3b1e-52c4-4a8e-9d35-0c1f6a2b8e47"
 _CREATED = {
@@ -254,7 +254,7 @@ export = extend_schema_view(
             "In a table, a text that a spreadsheet would run as a formula begins with an apostrophe."
         ),
         responses={
-            **{status: answer for status, answer in answers(None, 400).items() if status != 200},
+            **refused(400),
             (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description=_("The file.")),
             (200, "application/jsonl"): OpenApiResponse(RecordSerializer, description=_("The file.")),
         },
@@ -301,8 +301,11 @@ content = extend_schema_view(
         ),
         auth=[{"key": []}, {}],  # type: ignore[list-item] # with a key or, by a signed link, without
         responses={
-            **answers(OpenApiResponse(OpenApiTypes.BINARY, description=_("The whole file.")), 404, 409),
-            206: OpenApiResponse(OpenApiTypes.BINARY, description=_("The part that Range names.")),
+            **refused(404, 409),
+            (200, "video/mp4"): OpenApiResponse(OpenApiTypes.BINARY, description=_("The whole file.")),
+            (206, "video/mp4"): OpenApiResponse(
+                OpenApiTypes.BINARY, description=_("The part that Range names.")
+            ),
             304: OpenApiResponse(description=_("If-None-Match names the file that you have.")),
             416: OpenApiResponse(description=_("Range lies outside the file.")),
         },

@@ -19,8 +19,9 @@ from rest_framework import serializers
 from generations.api.documents import DRY_RUN, ID, ONCE, PAGING, WAIT, or_quote
 from generations.api.openai import COMPLETED, FAILED, IN_PROGRESS, QUEUED
 from generations.api.serializers import FailureSerializer, GenerationSerializer
-from kling_platform.documents import answers
+from kling_platform.documents import answers, refused
 
+FILES = ("video/mp4", "image/jpeg")
 _VIDEO = {
     "id": ID,
     "object": "video",
@@ -169,10 +170,15 @@ video_content = extend_schema_view(
         _("Fetch the film or a still of it"),
         _("Ranges are answered (206), so downloads can go on."),
         responses={
-            **answers(
-                OpenApiResponse(OpenApiTypes.BINARY, description=_("An MP4, or a JPEG.")), 400, 404, 409
-            ),
-            206: OpenApiResponse(OpenApiTypes.BINARY, description=_("The part that Range names.")),
+            **refused(400, 404, 409),
+            **{
+                (200, kind): OpenApiResponse(OpenApiTypes.BINARY, description=_("An MP4, or a JPEG."))
+                for kind in FILES
+            },
+            **{
+                (206, kind): OpenApiResponse(OpenApiTypes.BINARY, description=_("The part that Range names."))
+                for kind in FILES
+            },
             304: OpenApiResponse(description=_("If-None-Match names the file that you have.")),
             416: OpenApiResponse(description=_("Range lies outside the file.")),
         },

@@ -43,6 +43,13 @@ FIGURES = {
         "50,000 rule steps over the ledger on PostgreSQL and on SQLite, every invariant after each",
         tuple(Part(on, number) for on in ("postgres", "sqlite") for number in range(10)),
     ),
+    "R5": Figure(
+        "10,000 cases from the schema in each of 3 roles: no 5xx, no breach of the schema; 200 hand-made bodies",
+        (
+            *(Part("postgres", number) for number in range(12)),
+            Part("pytest", 12, nodes=("tests/test_bad_input.py",)),
+        ),
+    ),
     "R6": Figure(
         "of 5,000 mutated replies of upstream none goes uncaught, and none is read as a verdict that it did not give",
         tuple(Part("postgres", number) for number in range(5)),
@@ -50,6 +57,10 @@ FIGURES = {
     "R7": Figure(
         "400 hostile addresses into every sink, and 1,000 names that flip: 0 forbidden connects",
         (Part("postgres"),),
+    ),
+    "R8": Figure(
+        "every endpoint and method of the API × nobody, stranger, every kind of bad key, suspended owner: as declared",
+        (Part("pytest", nodes=("tests/test_api_access.py",)),),
     ),
     "R11": Figure(
         "200 idempotency keys × 25 parallel duplicates: 200 generations; 500 changed bodies: 500 × 422",
