@@ -83,7 +83,8 @@ def url(name: str, default: str) -> str:
     value = text(name, default).rstrip("/")
     parts = _split(name, value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-        raise ImproperlyConfigured(f"{name}={value!r}: expected an address such as https://example.com.")
+        shown = name if "@" in value else f"{name}={value!r}"  # a password stands before it
+        raise ImproperlyConfigured(f"{shown}: expected an address such as https://example.com.")
     return value
 
 
@@ -92,8 +93,10 @@ def _split(name: str, value: str) -> urllib.parse.SplitResult:
     try:
         parts = urllib.parse.urlsplit(value)
         _ = parts.port
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} is no address: {error}.") from None
+    except ValueError:  # its text repeats what it took for the port: a password, where that has a slash in it
+        raise ImproperlyConfigured(
+            f"{name} is no address. In a password write / as %2F, ? as %3F, # as %23 and @ as %40."
+        ) from None
     return parts
 
 

@@ -74,6 +74,10 @@ FIGURES = {
         "of 300 hostile pictures none over the limits is accepted, and no payload survives",
         (Part("pytest", nodes=("tests/test_images.py",)),),
     ),
+    "R18": Figure(
+        "40 secrets through API, portal, admin, worker, webhooks, errors and bad starts: 0 heard where they do not belong",
+        (Part("pytest", nodes=("tests/test_canaries.py",)),),
+    ),
     "R21": Figure(
         "every response, errors included, carries the security headers; check --deploy is clean",
         (Part("pytest", nodes=("tests/test_headers.py",)),),
