@@ -75,7 +75,7 @@ FIGURES = {
         (Part("pytest", nodes=("tests/test_images.py",)),),
     ),
     "R18": Figure(
-        "40 secrets through API, portal, admin, worker, webhooks, errors and bad starts: 0 heard where they do not belong",
+        "40 secrets through every door, worker, webhooks, errors and bad starts: 0 heard where they do not belong",
         (Part("pytest", nodes=("tests/test_canaries.py",)),),
     ),
     "R21": Figure(
