@@ -39,7 +39,7 @@ def audience_of(user: User, request: Mapping[str, Any]) -> Audience:
     if visibility == Visibility.TEAM:
         if team is None:
             raise InvalidValue(
-                _("Only what is made for a team can be shared with it: name the team."), param="team"
+                _("Only what is made for a team can be shared with it: name the team."), param="visibility"
             )
         _check_sharing(team)
     return Audience(team, visibility)
