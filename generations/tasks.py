@@ -33,7 +33,8 @@ from kling_platform.supervisor import draining
 
 log = logging.getLogger(__name__)
 
-SENDERS = 8
+# So many POSTs are in doubt when upstream breaks off in the middle, and far more are sent in a minute than finish.
+SENDERS = 4
 # A dispatcher stops claiming after this, and a poll loop ends after that: both well before the task's timeout.
 DISPATCH_SECONDS = 20
 POLL_LOOP_SECONDS = 70

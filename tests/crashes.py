@@ -76,24 +76,24 @@ def work_off() -> None:
     """What task processes do, until nothing more can happen; times are moved, never the clock."""
     for _ in range(ROUNDS):
         import_string("generations.tasks.sweep")()
-        _run_queued()
+        run_queued()
         if not _may_still_move().exists():
             return
         move_times()
         import_string("generations.tasks.poll")(seconds=0.01)
-        _run_queued()
+        run_queued()
 
 
 def work_on(seconds: float = 30) -> None:
     """What a task process does, again and again; for one that is killed before that."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        _run_queued()
+        run_queued()
         import_string("generations.tasks.poll")(seconds=0.01)
         time.sleep(0.02)
 
 
-def _run_queued() -> None:
+def run_queued() -> None:
     """Each task is out of the queue before it runs: a crash loses it, and nobody hands it out again."""
     while (row := OrmQ.objects.order_by("pk").first()) is not None:
         if not OrmQ.objects.filter(pk=row.pk).delete()[0]:

@@ -70,6 +70,18 @@ FIGURES = {
         "1,000 webhook events, half of the receivers failing, 20 kills: all delivered, every signature valid",
         (Part("postgres"),),
     ),
+    "R13": Figure(
+        "30 simulated minutes of outage with 200 queued: at most 4 new unknowns, 0 failed, all others done after it",
+        (Part("postgres"),),
+    ),
+    "R14": Figure(
+        "5,000 overdue polls: never over the budget in any second, none ended by age before a fresh poll",
+        (Part("postgres"),),
+    ),
+    "R15": Figure(
+        "500 faulty downloads: 0 bad files, 0 leftovers",
+        (Part("postgres"),),
+    ),
     "R16": Figure(
         "of 300 hostile pictures none over the limits is accepted, and no payload survives",
         (Part("pytest", nodes=("tests/test_images.py",)),),
