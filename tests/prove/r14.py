@@ -61,14 +61,10 @@ def catch_up(*, count: int, budget: int, loops: int, settings: Any) -> str:
         import_string("generations.dispatch.fence")(same_account=True)
         poll = import_string("generations.tasks.poll")
         running = [pool.submit(_closing, _again, poll, over) for _ in range(loops)]
-        ends = time.monotonic() + 600
-        while (
-            ((asked := {id for _at, id in list(upstream.asked)}) and len(asked) < count) or not upstream.asked
-        ):
-            assert time.monotonic() < ends, f"{len(asked)} of {count} after ten minutes"
-            _sweep_and_judge(upstream)
-            time.sleep(0.5)
-        over.set()
+        try:
+            _watch(upstream, count)
+        finally:
+            over.set()
         for one in running:
             one.result(60)
     _sweep_and_judge(upstream)
@@ -80,6 +76,15 @@ def catch_up(*, count: int, budget: int, loops: int, settings: Any) -> str:
         f"{count} overdue, {len(upstream.asked)} polls, at most {fullest} of {budget} in a second, "
         f"two of one generation at least {min(upstream.shortest_gap(), 999):.1f} s apart, none given up unasked"
     )
+
+
+def _watch(upstream: polled.Polled, count: int) -> None:
+    """Until everybody has been asked about."""
+    ends = time.monotonic() + 600
+    while len({id for _at, id in list(upstream.asked)}) < count:
+        assert time.monotonic() < ends, "not over after ten minutes"
+        _sweep_and_judge(upstream)
+        time.sleep(0.5)
 
 
 def _again(poll: Callable[..., int], over: threading.Event) -> None:
@@ -94,7 +99,7 @@ def _sweep_and_judge(upstream: polled.Polled) -> None:
     parked = set(Generation.objects.filter(status=Status.UNKNOWN).values_list("upstream_id", flat=True))
     unasked = parked - {id for _at, id in list(upstream.asked)}
     # A poll is noted as asked when it is claimed, at most 1.5 s before it is.
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 10
     while unasked and time.monotonic() < deadline:
         time.sleep(0.1)
         unasked = parked - {id for _at, id in list(upstream.asked)}
