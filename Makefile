@@ -50,6 +50,8 @@ check: $(TEST_READY) $(MESSAGES)
 
 bench: $(TEST_READY) $(STATIC_READY)
 	$(PY) -m benchmarks.bench
+	$(PY) -m benchmarks.pacing
+	$(PY) -m benchmarks.polls
 
 prove: $(TEST_READY) $(STATIC_READY)
 	$(PY) -m tests.prove $(R)
