@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
+from django.db.models import CharField, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Cast
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from generations.models import OPEN, TERMINAL, Collection, Favourite, Generation, InputImage, Status
+from generations.models import OPEN, TERMINAL, Collection, Favourite, Generation, InputImage, Status, Tag
 from kling_platform.patience import TookTooLong, at_most
 
 PAGE = 30
@@ -44,6 +45,7 @@ class Wish:
     kind: str = ""
     liked: str = ""
     collection: str = ""
+    tag: str = ""
     sort: str = ""
 
     @classmethod
@@ -57,6 +59,7 @@ class Wish:
             kind=wish.kind if wish.kind in KINDS else "",
             liked="1" if wish.liked else "",
             collection=str(as_uuid(wish.collection) or ""),
+            tag=wish.tag.replace("\x00", "")[:LONGEST_SEARCH],
             sort=wish.sort if wish.sort in SORTS else "",
         )
 
@@ -73,9 +76,9 @@ class Wish:
 
     @property
     def scans(self) -> bool:
-        """Whether rows have to be looked at one by one: favourites and collections are found by themselves."""
+        """Whether rows have to be looked at one by one: what was put somewhere is found by itself."""
         named = self.q or self.show or self.model or self.kind
-        return bool(named) and not (self.liked or self.collection)
+        return bool(named) and not (self.liked or self.collection or self.tag)
 
 
 @dataclass(frozen=True)
@@ -170,4 +173,18 @@ def _matching(rows: QuerySet[Generation], wish: Wish, user: User) -> QuerySet[Ge
             collection_id=wish.collection, collection__user=user
         )
         rows = rows.filter(pk__in=pile.values("generation"))
+    if wish.tag:
+        tagged = Generation.tags.through.objects.filter(tag__user=user, tag__name=wish.tag)
+        rows = rows.filter(pk__in=tagged.values("generation"))
     return rows
+
+
+def shelves(user: User) -> tuple[list[tuple[uuid.UUID, str]], list[str]]:
+    """The user's collections (id and name) and tags, by name, in one question."""
+    piles = Collection.objects.owned_by(user).order_by().values_list(Cast("pk", CharField()), "name")
+    tags = Tag.objects.filter(user=user).order_by().values_list(Value("", CharField()), "name")
+    rows = sorted(piles.union(tags, all=True), key=lambda row: row[1].casefold())
+    return (
+        [(uuid.UUID(key), name) for key, name in rows if key],
+        [name for key, name in rows if not key],
+    )

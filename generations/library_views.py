@@ -19,12 +19,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from generations import catalogue, services, zips
-from generations.library import KINDS, SHOWN, SORTS, Wish, look
+from generations.library import KINDS, SHOWN, SORTS, Wish, look, shelves
 from generations.lookups import to_uuid as _uuid
 from generations.lookups import user_of as _user
 from generations.models import Collection, Generation
 from generations.presets import IDEAS
-from kling_platform.errors import PlatformError
+from kling_platform.errors import InvalidValue, PlatformError
 
 # What one verb of the page takes at once.
 MOST_AT_ONCE = 200
@@ -38,15 +38,14 @@ VIEW_COOKIE, VIEW_AGE = "library_view", 365 * 24 * 3600
 def library(request: HttpRequest) -> HttpResponse:
     """A page at a time by key, searched and narrowed by its address; an empty library teaches instead."""
     user, wish = _user(request), Wish.read(request.GET)
-    mine = Generation.objects.for_user(user)
     after = None
     if sent := _uuid(request.GET.get("after", "")):
-        after = get_object_or_404(mine.only("created_at"), pk=sent)
+        after = get_object_or_404(Generation.objects.for_user(user).only("created_at"), pk=sent)
     seen = look(user, wish, after=after, until=_uuid(request.GET.get("until", "")))
     context: dict[str, Any] = {"look": seen, "wish": wish}
     if request.headers.get("HX-Request"):
         return render(request, "generations/_page.html", context)
-    collections = list(Collection.objects.owned_by(user))
+    collections, tags = shelves(user)
     view = _view(request)
     context |= {
         "view": view,
@@ -59,8 +58,12 @@ def library(request: HttpRequest) -> HttpResponse:
         "kinds": KINDS.items(),
         "sorts": SORTS.items(),
         "collections": collections,
-        "collection": next((each for each in collections if str(each.pk) == wish.collection), None),
-        "has_any": bool(seen.page) or wish.narrows or after is not None or mine.exists(),
+        "collection": next((each for each in collections if str(each[0]) == wish.collection), None),
+        "tags": tags,
+        "has_any": bool(seen.page)
+        or wish.narrows
+        or after is not None
+        or Generation.objects.for_user(user).exists(),
         "ending": services.ending_soon(user),
         "deleted": _uuid(request.GET.get("deleted", "")),
         "undo": request.session.pop("undo", []) if "undo" in request.session else [],
@@ -127,6 +130,24 @@ def _uncollect(request: HttpRequest, chosen: list[Generation]) -> str:
     return said % {"count": len(chosen)}
 
 
+def _tag(request: HttpRequest, chosen: list[Generation]) -> str:
+    own = [generation for generation in chosen if generation.user_id == _user(request).pk]
+    names = services.read_tags([name for name in request.POST.get("tags", "").split(",") if name.strip()])
+    if not own or not names:
+        raise InvalidValue(_("Name a tag, and mark videos of your own."), param="tags")
+    services.add_tags(own, user=_user(request), names=names)
+    said = ngettext(
+        "%(count)d video is tagged “%(name)s”.", "%(count)d videos are tagged “%(name)s”.", len(own)
+    )
+    return said % {"count": len(own), "name": ", ".join(names)}
+
+
+def _untag(request: HttpRequest, chosen: list[Generation]) -> str:
+    services.remove_tag(chosen, user=_user(request), name=request.POST.get("from_tag", ""))
+    said = ngettext("%(count)d tag taken off.", "%(count)d tags taken off.", len(chosen))
+    return said % {"count": len(chosen)}
+
+
 def _delete(request: HttpRequest, chosen: list[Generation]) -> str:
     gone, refusal = services.delete_many(
         [generation for generation in chosen if generation.user_id == _user(request).pk], actor=_user(request)
@@ -144,6 +165,8 @@ VERBS: dict[str, Callable[[HttpRequest, list[Generation]], str]] = {
     "like": _like,
     "collect": _collect,
     "uncollect": _uncollect,
+    "tag": _tag,
+    "untag": _untag,
     "delete": _delete,
 }
 

@@ -44,7 +44,7 @@ STOP_POLLING = 286
 def progress(request: HttpRequest) -> HttpResponse:
     """What has changed on everything that one page watches; 286 tells htmx that nothing is left to watch."""
     ids = [found for text in request.GET.get("ids", "").split(",")[:MOST_WATCHED] if (found := _uuid(text))]
-    rows = Generation.objects.for_user(request.user).filter(pk__in=ids)
+    rows = Generation.objects.for_user(request.user, few=True).filter(pk__in=ids)
     on = request.GET.get("on", "")
     whole = rows.select_related("video", "user").prefetch_related("images")
     watched = list(whole if on else cards(rows, _user(request)))

@@ -61,7 +61,7 @@ def test_the_library_asks_the_database_as_often_however_long_it_is(
     with django_assert_max_num_queries(8):
         client.get("/")
     ids = ",".join(str(pk) for pk in Generation.objects.values_list("pk", flat=True))
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(3):
         client.get(f"/progress?ids={ids}")
 
 

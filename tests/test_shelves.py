@@ -145,6 +145,21 @@ def test_videos_move_between_collections(alice: User) -> None:
     assert len(shown(client)) == 3, "the pile goes, its videos stay"
 
 
+def test_videos_are_tagged_found_by_it_and_untagged(alice: User, boss: User) -> None:
+    one, two = ask(alice, prompt="one"), ask(alice, prompt="two")
+    client = signed_in(alice)
+    assert "2 videos are tagged “night, rain”." in do(client, "tag", one, two, tags="night, rain,")
+    assert shown(client, "?tag=rain") == ["two", "one"]
+    do(client, "untag", two, from_tag="rain")
+    assert shown(client, "?tag=rain") == ["one"]
+    assert shown(client, "?tag=night&q=two") == ["two"]
+    many_tags = ",".join(f"t{number}" for number in range(19))
+    assert "up to 20 tags" in do(client, "tag", one, tags=many_tags)
+    assert set(one.tags.values_list("name", flat=True)) == {"night", "rain"}, "all or nothing"
+    assert "Name a tag" in do(client, "tag", one, tags=" , ")
+    assert "Name a tag" in do(signed_in(boss), "tag", one, tags="mine")
+
+
 def test_a_strangers_collections_and_videos_are_not_there(alice: User, bob: User) -> None:
     hers = ask(alice, prompt="hers")
     pile = services.make_collection(user=alice, name="Secret")

@@ -130,7 +130,7 @@ from generations.services.storyboards import (
     stop_storyboard,
 )
 from generations.services.sweep import sweep_due
-from generations.services.tags import MOST_TAGS, read_tags, set_tags
+from generations.services.tags import MOST_TAGS, add_tags, read_tags, remove_tag, set_tags
 from generations.services.teams import share, unshare
 from generations.services.usage import (
     DAYS_A_RUN,
@@ -180,6 +180,7 @@ __all__ = [
     "Step",
     "UsageScope",
     "UsageSums",
+    "add_tags",
     "alternatives",
     "attach_id",
     "batches_with_counts",
@@ -257,6 +258,7 @@ __all__ = [
     "release",
     "remove_collection",
     "remove_preset",
+    "remove_tag",
     "remove_webhook",
     "rename_collection",
     "replay_delivery",

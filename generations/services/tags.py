@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -47,3 +48,20 @@ def tags_of(user: User, names: Iterable[str]) -> list[Tag]:
         return []
     Tag.objects.bulk_create([Tag(user=user, name=name) for name in wanted], ignore_conflicts=True)
     return list(Tag.objects.filter(user=user, name__in=wanted))
+
+
+@transaction.atomic
+def add_tags(generations: Iterable[Generation], *, user: User, names: Iterable[str]) -> None:
+    """Give the user's own generations these tags as well; ``InvalidValue`` if one would have too many."""
+    own = list(generations)
+    for tag in tags_of(user, names):
+        tag.generations.add(*own)
+    counted = Generation.objects.filter(pk__in=[row.pk for row in own]).annotate(n=Count("tags"))
+    if counted.filter(n__gt=MOST_TAGS).exists():
+        raise InvalidValue(_("A video has up to %(most)d tags.") % {"most": MOST_TAGS}, param="tags")
+
+
+def remove_tag(generations: Iterable[Generation], *, user: User, name: str) -> None:
+    """Take one of the user's tags off them."""
+    for tag in Tag.objects.filter(user=user, name=name):
+        tag.generations.remove(*generations)

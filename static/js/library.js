@@ -59,11 +59,14 @@ many?.addEventListener("submit", (event) => {
   if (event.submitter?.matches("[data-zip]")) setTimeout(unmark);
   else comingBack = true;
 });
-document.getElementById("id_name")?.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.isComposing) return;
-  event.preventDefault();
-  document.querySelector('#collect-it [value="collect"]').click();
-});
+// Enter in a dialog's field is its own button, not the form's first one.
+for (const id of ["id_name", "id_tags"]) {
+  document.getElementById(id)?.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    event.target.closest("dialog").querySelector('[type="submit"]').click();
+  });
+}
 
 // --- favourites: shown at once, taken back if the server did not hear it
 
