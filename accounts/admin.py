@@ -133,11 +133,20 @@ class UserAdmin(DjangoUserAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("label", "user", "lookup", "scope_names", "created_at", "last_used_at", "revoked_at")
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at")
+    list_display = (
+        "label",
+        "user",
+        "lookup",
+        "scope_names",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at", "expires_at")
     list_select_related = ("user",)
     search_fields = ("label", "lookup", "user__username")
-    fields = ("label", "user", "lookup", "scope_names", "created_at", "last_used_at", "revoked_at")
+    fields = (*list_display, "model_names", "most_open", "old_until", "old_used_at")
     actions = ("revoke",)
 
     @admin.display(description=gettext_lazy("may"))

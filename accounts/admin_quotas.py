@@ -29,12 +29,23 @@ AT_ONCE = 200  # quotas in one operation
 class QuotaAdmin(ReadOnlyAdmin):
     """Looked at here; set, granted and corrected through an operation's page."""
 
-    list_display = ("owner_name", "used", "left", "held", "credits", "period", "resets", "updated_at")
-    list_filter = ("period",)
+    list_display = ("owner_name", "used", "left", "held", "credits", "period", "resets", "lifted_at")
+    list_filter = ("period", ("lifted_at", admin.EmptyFieldListFilter))
     list_select_related = ("user", "team", "api_key__user")
     search_fields = ("user__username", "user__email", "team__name", "api_key__label", "api_key__lookup")
     ordering = ("user__username", "pk")
-    fields = ("owner_name", "used", "left", "held", "credits", "period", "resets", "version", "updated_at")
+    fields = (
+        "owner_name",
+        "used",
+        "left",
+        "held",
+        "credits",
+        "period",
+        "resets",
+        "lifted_at",
+        "version",
+        "updated_at",
+    )
     autocomplete_fields = ("user", "api_key")
     actions = ("set_quota", "grant", "adjust")
 

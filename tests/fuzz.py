@@ -24,8 +24,8 @@ from schemathesis.generation import GenerationMode
 from accounts import services as people
 from accounts.models import SCOPES, User
 from generations import services
-from generations.models import Generation, WebhookDelivery, WebhookEndpoint
-from tests.api import finished
+from generations.models import Batch, Generation, WebhookDelivery, WebhookEndpoint
+from tests.api import TEXT, finished
 from tests.makers import ask
 
 ROLES: dict[str, tuple[str, ...]] = {"every scope": SCOPES, "read only": ("read",), "nobody": ()}
@@ -125,7 +125,13 @@ def _deliveries(owner: User) -> list[Any]:
     return list(found[:20]) or [owner.pk]
 
 
+def _batches(owner: User) -> list[Any]:
+    found = list(Batch.objects.filter(user=owner).order_by("-created_at").values_list("pk", flat=True)[:20])
+    return found or [services.create_batch(user=owner, lines=[services.Line(1, "requests[0]", TEXT)]).pk]
+
+
 PATHS: dict[str, Any] = {
+    "batch_id": _batches,
     "generation_id": _generations,
     "video_id": _generations,
     "webhook_id": _hooks,
