@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -25,7 +27,20 @@ def test_with_pay_one_video_is_made_and_every_answer_shown(sandbox, capsys, monk
     said = capsys.readouterr().out
     assert len(sandbox.journal()) == 1
     assert "status succeeded" in said and "OMNIMAAS_METADATA=string" in said
+    assert "fps" in said and "9:16 was asked for and honoured" in said
     assert SANDBOX_KEY not in said
+
+
+def test_a_ratio_that_was_not_honoured_names_the_setting_to_try(sandbox, capsys, monkeypatch):
+    monkeypatch.setattr(probe_upstream, "ASKED_EVERY", 0.05)
+    order = probe_upstream.Command._order
+
+    def square(self, picture):
+        return replace(order(self, picture), size="1:1")  # as a gateway would that gives squares
+
+    monkeypatch.setattr(probe_upstream.Command, "_order", square)
+    call_command("probe_upstream", "--pay")
+    assert "Try OMNIMAAS_METADATA=object" in capsys.readouterr().out
 
 
 def test_a_wrong_key_is_said_in_a_line(sandbox, settings):

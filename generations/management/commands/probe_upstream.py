@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from generations import images, services
+from generations import archive, images, services
 from generations.omnimaas import client, reader, transport
+from kling_platform import egress
 
 ASKED_EVERY = 5.0
+SIZE = "9:16"  # not what a gateway takes when it does not understand
 PATIENCE = 900.0
 
 
@@ -87,8 +90,32 @@ class Command(BaseCommand):
             raise CommandError("No id came back. Look into the gateway's console before you try again.")
         url, seconds = self._follow(upstream_id)
         self.stdout.write(f"\nMade in {seconds:.0f} s. The link's host is {urlsplit(url).hostname}.")
-        self.stdout.write(f"Open it and look at its ratio: {order.size} was asked for.")
-        self._advise(order)
+        self._advise(order, honoured=self._measure(url, order))
+
+    def _measure(self, url: str, order: client.Order) -> bool | None:
+        """Whether the film has the ratio that was asked for; None where it could not be fetched or measured."""
+        with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+            try:
+                fetched = egress.fetch(
+                    url,
+                    sink=cast(BinaryIO, file),
+                    max_bytes=archive.MAX_BYTES,
+                    deadline_seconds=settings.OMNIMAAS_TIMEOUT,
+                )
+                file.flush()
+                film = archive.probe(Path(file.name))
+            except (egress.EgressError, archive.ArchiveError) as error:
+                self.stdout.write(f"It could not be measured: {error}. Open the link and look at its ratio.")
+                return None
+        self.stdout.write(
+            f"The film: {film.width} x {film.height}, {film.seconds:.2f} s, {film.fps:g} fps, "
+            f"{'with' if film.has_audio else 'without'} sound, {fetched.bytes} bytes."
+        )
+        if order.pictures:
+            self.stdout.write("With a picture, the picture decides the ratio.")
+            return None
+        across, down = map(int, SIZE.split(":"))
+        return film.width * down == film.height * across
 
     def _order(self, picture: Path | None) -> client.Order:
         model = services.current_rules().offered[0]
@@ -101,7 +128,7 @@ class Command(BaseCommand):
             model=model.name,
             prompt="A red kite over the sea",
             seconds=model.seconds[0],
-            size="9:16",
+            size=SIZE,
             mode=model.modes[0].name,
             sound=False,
             names_mode=False,
@@ -129,7 +156,17 @@ class Command(BaseCommand):
                 return reading.url, time.monotonic() - begun
         raise CommandError(f"Still not over after {PATIENCE:.0f} s; its id is {upstream_id}.")
 
-    def _advise(self, order: client.Order) -> None:
+    def _advise(self, order: client.Order, *, honoured: bool | None) -> None:
+        """The settings that follow; ``honoured`` is whether the ratio of the order was."""
+        if honoured is not None:
+            self.stdout.write(
+                f"{SIZE} was asked for and {'honoured: keep these settings' if honoured else 'NOT honoured'}."
+            )
+        if honoured is False:
+            other = "object" if settings.OMNIMAAS_METADATA == "string" else "string"
+            self.stdout.write(
+                f"Try OMNIMAAS_METADATA={other} OMNIMAAS_SEND_ASPECT_RATIO=1, then probe again."
+            )
         self.stdout.write("\nThe settings that were used, and when to change them:")
         for name, advice in (
             ("OMNIMAAS_METADATA", "object, if metadata was refused or the video's ratio is wrong"),
