@@ -94,4 +94,8 @@ FIGURES = {
         "every response, errors included, carries the security headers; check --deploy is clean",
         (Part("pytest", nodes=("tests/test_headers.py",)),),
     ),
+    "R25": Figure(
+        "a restored dump with 50 in flight: 0 POSTs until the fence was run, and none twice after it",
+        (Part("postgres"), Part("sqlite")),
+    ),
 }
