@@ -16,6 +16,9 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models_notices import CreditRequest as CreditRequest
+from accounts.models_notices import Notice as Notice
+
 # What an API key may be good for.
 SCOPES = ("read", "create", "webhooks")
 ENDS_SOON = timedelta(days=14)
@@ -55,6 +58,8 @@ class User(AbstractUser):
     sign_outs = models.PositiveIntegerField(default=0, editable=False)
     # Left for good: the content is purged, and a pseudonym takes the name's place.
     retired_at = models.DateTimeField(_("left"), null=True, blank=True, editable=False)
+    # Kinds of notices that this person wants letters about, besides those that everybody gets.
+    mailed_kinds = models.JSONField(_("letters about"), default=list, blank=True)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -258,6 +263,8 @@ class Wallet(models.Model):
     spent = models.BigIntegerField(_("spent"), default=0)
     expired = models.BigIntegerField(_("expired"), default=0)
     version = models.PositiveIntegerField(default=0)
+    # The highest per cent at which its people were told; see ``services.warn_of_low_quotas``.
+    warned = models.PositiveSmallIntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = _("wallet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -36,6 +36,16 @@ class Balance:
     def used(self) -> int:
         """Spent and held: what counts against the quota."""
         return self.wallet.spent + self.wallet.reserved
+
+    def runs_out_at(self, now: datetime) -> datetime | None:
+        """When the rest is used up, should it go on like this; None before a day's worth of it is known,
+        when nothing was used, or when the period ends earlier.
+        """
+        elapsed = now - max(self.wallet.starts_at, self.quota.updated_at)
+        if elapsed < timedelta(days=1) or not self.used:
+            return None
+        out = now + elapsed * (self.wallet.available / self.used)
+        return out if self.resets_at is None or out < self.resets_at else None
 
     @property
     def scope(self) -> str:

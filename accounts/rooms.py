@@ -35,6 +35,10 @@ class Room(NamedTuple):
 ROOMS = (
     Room("manage_people", _("People"), (MANAGER, FINANCE, ADMIN), (MANAGER, ADMIN)),
     Room("manage_teams", _("Teams"), (MANAGER, FINANCE, ADMIN), (MANAGER, ADMIN)),
+    Room("manage_requests", _("Requests"), (MANAGER, ADMIN), (MANAGER, ADMIN)),
+    Room("manage_usage", _("Usage"), (MANAGER, FINANCE, ADMIN), ()),
+    Room("manage_catalogue", _("Models and prices"), (FINANCE, ADMIN), (ADMIN,)),
+    Room("manage_operations", _("Operations"), (ADMIN,), (ADMIN,)),
     Room("manage_audit", _("Audit"), (FINANCE, ADMIN), ()),
 )
 _BY_NAME = {room.name: room for room in ROOMS}

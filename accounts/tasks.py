@@ -6,13 +6,14 @@ import logging
 import uuid
 from smtplib import SMTPException
 
+from django.conf import settings
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts import links, services
-from accounts.models import Invitation, User
+from accounts.models import Invitation, Notice, User
 
 log = logging.getLogger(__name__)
 
@@ -61,3 +62,23 @@ def _send(subject: str, template: str, context: dict[str, object], *, to: str) -
         log.error("a letter could not be sent: %s", error)
         return str(error) or type(error).__name__
     return ""
+
+
+def mail_notice(notice_id: int) -> bool:
+    """Send what somebody was told in the portal as a letter, once."""
+    notice = Notice.objects.select_related("user").filter(pk=notice_id, mailed_at__isnull=True).first()
+    if notice is None or not notice.user.is_active or not notice.user.email:
+        return False
+    with translation.override(settings.LANGUAGE_CODE):
+        error = _send(
+            notice.sentence[:150],
+            "accounts/letters/notice.txt",
+            {"notice": notice, "link": links.full(notice.link) if notice.link else ""},
+            to=notice.user.email,
+        )
+    return not error and services.record_notice_mailed(notice.pk)
+
+
+def warn() -> int:
+    """Every few minutes: tell those whose quotas run out."""
+    return services.warn_of_low_quotas()

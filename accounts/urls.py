@@ -8,5 +8,7 @@ urlpatterns = [
     path("join/<str:token>", join_views.join, name="join"),
     path("reset/<int:user_id>/<str:token>", join_views.reset, name="reset"),
     path("account", views.account, name="account"),
+    path("account/ask", views.ask, name="ask"),
+    path("inbox", views.inbox, name="inbox"),
     path("account/password", views.password, name="password"),
 ]

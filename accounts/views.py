@@ -16,12 +16,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import quotas
+from accounts import quotas, services
 from accounts.forms import NewPasswordForm
-from accounts.models import Transfer, User
+from accounts.models import CreditRequest, Notice, Transfer, User
 from accounts.signin import SignInForm
+from kling_platform.errors import PlatformError
 
 LINES = 10
+NOTICES = 50
 
 
 @sensitive_post_parameters("password")
@@ -68,9 +70,48 @@ def _account(request: HttpRequest) -> dict[str, Any]:
     user = cast(User, request.user)
     return {
         "balances": quotas.balances(user),
+        "waiting": CreditRequest.objects.open().filter(user=user).first(),
+        "ask_credits": request.GET.get("ask", ""),
+        "ask_open": "ask" in request.GET,
         "keys": user.api_keys.filter(revoked_at__isnull=True),
         **_lines(request),
     }
+
+
+@require_POST
+@login_required
+def ask(request: HttpRequest) -> HttpResponse:
+    """Ask for credits; whoever is answerable is told."""
+    text = request.POST.get("credits", "").strip()
+    credits = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    try:
+        services.ask_for_credits(
+            cast(User, request.user), credits=credits, reason=request.POST.get("reason", "")
+        )
+    except PlatformError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Asked. You will be told as soon as somebody decides."))
+    return redirect("/account#credits")
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD"])
+def inbox(request: HttpRequest) -> HttpResponse:
+    """What this person was told, newest first, a page at a time by key; what is seen counts as read."""
+    user = cast(User, request.user)
+    rows = Notice.objects.filter(user=user).newest_first()
+    before = request.GET.get("before", "")
+    if before.isascii() and before.isdigit():
+        rows = rows.filter(pk__lt=min(int(before), 2**63 - 1))
+    found = list(rows[: NOTICES + 1])
+    page = found[:NOTICES]
+    fresh = {notice.pk for notice in page if notice.read_at is None}
+    if fresh:
+        services.mark_read(user, upto=max(fresh))
+    older = page[-1].pk if len(found) > NOTICES else None
+    return render(request, "accounts/inbox.html", {"notices": page, "fresh": fresh, "older": older})
 
 
 def _lines(request: HttpRequest) -> dict[str, Any]:

@@ -184,6 +184,13 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             created_at__lte=other.created_at,
         )
 
+    def ended_before(self, other: Generation) -> Self:
+        """The page after ``other`` where the last one that ended comes first."""
+        return self.filter(
+            Q(finished_at__lt=other.finished_at) | Q(finished_at=other.finished_at, id__lt=other.id),
+            finished_at__lte=other.finished_at,
+        )
+
     def after(self, other: Generation) -> Self:
         """The page after ``other`` in oldest-first order."""
         return self.filter(
@@ -209,7 +216,11 @@ class Generation(models.Model):
     maker = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )
-    # For whom it was made, or with whom it was shared later; who paid stands in the journal.
+    # The team that it was made for, and that paid too if it has a quota.
+    made_for = models.ForeignKey(
+        "accounts.Team", models.PROTECT, null=True, blank=True, related_name="+", editable=False
+    )
+    # The one that it is shared with: the same at first.
     team = models.ForeignKey("accounts.Team", models.PROTECT, null=True, blank=True, related_name="+")
     api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
     visibility = models.CharField(max_length=7, choices=Visibility, default=Visibility.PRIVATE)

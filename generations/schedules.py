@@ -11,6 +11,7 @@ SCHEDULES = {
     "sweep": ("generations.tasks.sweep", 1),
     "deliver": ("generations.deliveries.deliver", 1),
     "alarms": ("generations.upkeep.tell_admins", 5),
+    "warn": ("accounts.tasks.warn", 5),
     "sum_up": ("generations.tasks.sum_up", 15),
     "verify": ("generations.upkeep.verify", 5),
     "purge": ("generations.upkeep.purge", 10),

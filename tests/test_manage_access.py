@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts import services as people
 from accounts.models import AuditEntry, Team, User
 from tests.conftest import person
+from tests.makers import ask as ask_for_video
 from tests.portal import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +27,7 @@ LOOK_ONE = "302 404 404 200 200 200"
 LOOK_MONEY = "302 404 404 404 200 200"
 MANAGES = "302 404 404 302 403 302"
 ADMINS = "302 404 403 403 403 302"
+OPERATORS = "302 404 404 404 404 302"
 
 GUEST: dict[str, object] = {
     "email": "n@example.com",
@@ -59,12 +61,27 @@ LINES = [
     Line("POST", "/manage/people/{alice}/reset", ADMINS),
     Line("POST", "/manage/invitations/{invitation}/again", MANAGES),
     Line("POST", "/manage/invitations/{invitation}/withdraw", MANAGES),
+    Line("GET", "/manage/requests", "302 404 200 200 404 200"),
+    Line("POST", "/manage/requests/{request}", "302 404 404 302 404 302", {"credits": 5}),
     Line("GET", "/manage/teams", LOOK_ALL),
     Line("POST", "/manage/teams/new", ADMINS, {"name": "Sound"}),
     Line("GET", "/manage/teams/{team}", LOOK_ONE),
     Line("POST", "/manage/teams/{team}", MANAGES, {"name": "Film", "version": 1}),
     Line("POST", "/manage/teams/{team}/add", MANAGES, {"user": "alice"}),
     Line("POST", "/manage/teams/{team}/remove/{alice}", MANAGES),
+    Line("GET", "/manage/usage", LOOK_ALL),
+    Line("GET", "/manage/usage.csv", LOOK_ALL),
+    Line("GET", "/manage/usage/videos", LOOK_ALL),
+    Line("GET", "/manage/usage/statement", LOOK_ALL),
+    Line("GET", "/manage/catalogue", LOOK_MONEY),
+    Line("GET", "/manage/catalogue/edit", "302 404 404 404 403 200"),
+    Line("POST", "/manage/catalogue/edit", "302 404 404 404 403 409", {"base": "another"}),
+    Line("POST", "/manage/catalogue/2099-01-01/withdraw", "302 404 404 404 403 302"),
+    Line("GET", "/manage/operations", "302 404 404 404 404 200"),
+    Line("POST", "/manage/operations/pause", OPERATORS, {"reason": "x"}),
+    Line("POST", "/manage/operations/resume", OPERATORS),
+    Line("POST", "/manage/operations/doubts/{video}/release", OPERATORS, {"reason": "x"}),
+    Line("POST", "/manage/operations/stores/{video}", OPERATORS),
     Line("GET", "/manage/audit", LOOK_MONEY),
     Line("GET", "/manage/audit.csv", LOOK_MONEY),
 ]
@@ -80,7 +97,14 @@ def office(alice: User, boss: User) -> dict[str, object]:
     for team, user in ((film, alice), (film, manager), (other, foreign)):
         people.add_member(team, user, actor=boss)
     invitation = people.invite("guest@example.com", actor=manager, teams=[film])
-    return {"alice": alice.pk, "team": film.pk, "invitation": invitation.pk}
+    request = people.ask_for_credits(alice, credits=5, reason="for a trailer")
+    return {
+        "alice": alice.pk,
+        "team": film.pk,
+        "invitation": invitation.pk,
+        "request": request.pk,
+        "video": ask_for_video(alice).pk,
+    }
 
 
 def ask(line: Line, client: Client, ids: dict[str, object]) -> int:
@@ -113,7 +137,8 @@ def addresses(patterns: list[URLPattern | URLResolver], start: str = "/") -> set
 
 def test_every_address_has_its_line() -> None:
     all_of_them = {a for a in addresses(get_resolver().url_patterns) if a.startswith("/manage/")}
-    assert {re.sub(r"{\w+}", "{}", line.path) for line in LINES} == all_of_them
+    varies = r"{\w+}|(?<=/catalogue/)2099-01-01|(?<=/doubts/{video}/)release"
+    assert {re.sub(varies, "{}", line.path) for line in LINES} == all_of_them
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ ABOUT = {
     "quota": gettext_lazy("quotas"),
     "key": gettext_lazy("API keys"),
     "catalogue": gettext_lazy("prices"),
+    "request": gettext_lazy("requests for credits"),
+    "sending": gettext_lazy("sending"),
+    "doubt": gettext_lazy("doubts"),
     "generation": gettext_lazy("videos"),
 }
 MOST_EXPORTED = 100_000

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.manage import audit_views, people_views, views
+from accounts.manage import audit_views, people_views, requests_views, views
 
 urlpatterns = [
     path("", views.index, name="manage"),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("people/<int:user_id>/reset", people_views.reset, name="manage_reset"),
     path("invitations/<int:invitation_id>/again", people_views.invite_again, name="manage_invite_again"),
     path("invitations/<int:invitation_id>/withdraw", people_views.withdraw, name="manage_withdraw"),
+    path("requests", requests_views.requests, name="manage_requests"),
+    path("requests/<int:request_id>", requests_views.decide, name="manage_decide_request"),
     path("audit", audit_views.audit, name="manage_audit"),
     path("audit.csv", audit_views.export, name="manage_audit_export"),
 ]

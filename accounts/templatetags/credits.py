@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from accounts import quotas
+from accounts import quotas, services
 from accounts.models import Transfer, User
 
 register = template.Library()
@@ -20,6 +20,12 @@ def balance_pill(user: User) -> dict[str, Any]:
     """The user's own balance for the top bar; nothing where nobody has given them a quota."""
     balances = quotas.balances(user)
     return {"balance": next((balance for balance in balances if balance.scope == "user"), None)}
+
+
+@register.simple_tag
+def unread_notices(user: User) -> int:
+    """The number on the bell."""
+    return services.unread(user)
 
 
 @register.filter

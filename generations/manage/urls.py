@@ -1,6 +1,6 @@
 from django.urls import path
 
-from generations.manage import team_views
+from generations.manage import catalogue_views, operations_views, team_views, usage_views
 
 urlpatterns = [
     path("teams", team_views.teams, name="manage_teams"),
@@ -8,4 +8,16 @@ urlpatterns = [
     path("teams/<int:team_id>", team_views.team, name="manage_team"),
     path("teams/<int:team_id>/add", team_views.add, name="manage_team_add"),
     path("teams/<int:team_id>/remove/<int:user_id>", team_views.remove, name="manage_team_remove"),
+    path("usage", usage_views.usage, name="manage_usage"),
+    path("usage.csv", usage_views.export, name="manage_usage_export"),
+    path("usage/videos", usage_views.videos, name="manage_usage_videos"),
+    path("usage/statement", usage_views.statement, name="manage_statement"),
+    path("catalogue", catalogue_views.catalogue, name="manage_catalogue"),
+    path("catalogue/edit", catalogue_views.edit, name="manage_catalogue_edit"),
+    path("catalogue/<str:version>/withdraw", catalogue_views.withdraw, name="manage_catalogue_withdraw"),
+    path("operations", operations_views.operations, name="manage_operations"),
+    path("operations/pause", operations_views.pause, name="manage_pause"),
+    path("operations/resume", operations_views.resume, name="manage_resume"),
+    path("operations/doubts/<uuid:generation_id>/<str:way>", operations_views.decide, name="manage_decide"),
+    path("operations/stores/<uuid:generation_id>", operations_views.store, name="manage_store"),
 ]

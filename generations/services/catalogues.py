@@ -41,6 +41,12 @@ def rules_in_force() -> Rules:
     return BUILT_IN if version is None else rules_of(version)
 
 
+def newest_rules() -> Rules:
+    """The last ones that were published, in force or still to come: what the next change starts from."""
+    version = CatalogueVersion.objects.order_by("-pk").values_list("version", flat=True).first()
+    return BUILT_IN if version is None else rules_of(version)
+
+
 def rules_of(version: str) -> Rules:
     """The rules of a version that a generation names; those in force where it is not known any more."""
     if version == BUILT_IN.version:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.services import audit
 from generations import dispatch
 from generations.models import OPEN, Alarm, Generation, Status, Upstream, WebhookDelivery, Worker
-from generations.services.wakeups import wake_dispatch
+from generations.services.wakeups import wake_dispatch, wake_store
 from kling_platform.errors import Forbidden, InvalidValue, WrongState
 from kling_platform.text import check_text
 
@@ -87,7 +87,33 @@ def forget_pause() -> None:
 
 def _check_operator(actor: User) -> None:
     if actor.role != User.Role.ADMIN or not actor.is_active:
-        raise Forbidden(_("Only an admin may stop and start the sending."))
+        raise Forbidden(_("Only an admin may do this."))
+
+
+# --- what is stuck ------------------------------------------------------------
+
+
+def open_doubts() -> QuerySet[Generation]:
+    """What upstream may or may not be making, the oldest first."""
+    rows = Generation.objects.filter(status=Status.UNKNOWN).select_related("user", "attach_wish")
+    return rows.order_by("submitted_at", "pk")
+
+
+def stuck_stores() -> QuerySet[Generation]:
+    """Finished and paid videos that could not be fetched so far, the oldest first."""
+    rows = Generation.objects.filter(status=Status.STORING, store_attempts__gte=STUCK_STORES)
+    return rows.select_related("user").order_by("next_check_at", "pk")
+
+
+@transaction.atomic
+def store_now(generation: Generation, *, actor: User) -> None:
+    """Try at once, instead of when its turn comes; ``WrongState`` where there is nothing to store."""
+    _check_operator(actor)
+    rows = Generation.objects.filter(pk=generation.pk, status=Status.STORING)
+    if not rows.update(next_check_at=Now()):
+        raise WrongState(_("It is not being stored any more; nothing was changed. Look again."))
+    audit("store.now", generation.pk, actor=actor)
+    wake_store(generation.pk)
 
 
 # --- workers ------------------------------------------------------------------
@@ -130,6 +156,17 @@ class Health:
     alarms: list[Alarm]
     stuck_stores: int
     lost_deliveries: int
+
+    @property
+    def silent(self) -> list[Worker]:
+        """Workers that said nothing for longer than they should."""
+        return [worker for worker in self.workers if self.now - worker.seen_at > WORKER_GONE_AFTER]
+
+    @property
+    def alive(self) -> bool:
+        """Whether a cluster has run a task within the last minutes."""
+        beat = self.upstream.last_beat_at
+        return beat is not None and self.now - beat <= WORKER_GONE_AFTER
 
 
 def health() -> Health:

@@ -90,6 +90,7 @@ def drafted(
     frames = [_frame(image, field) for image, field in zip(recipe.images, _fields(request), strict=False)]
     generation = Generation(
         user=user,
+        made_for=audience.team,
         team=audience.team,
         visibility=audience.visibility,
         api_key=api_key,

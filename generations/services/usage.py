@@ -14,19 +14,20 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F, Min, Q, QuerySet, Sum
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now, TruncDate
 from django.utils import timezone
 
 from accounts import periods
 from generations.dispatch import database_now
-from generations.models import DailyUsage, Generation, Status, UsageDay
+from generations.models import DailyUsage, Generation, GenerationQuerySet, Status, UsageDay
 
 # A day is summed up this long after its end: whatever began before midnight is committed by then.
 SETTLES_AFTER = timedelta(minutes=10)
 DAYS_A_RUN = 31
 WAITS = (30, 60, 120, 300, 900)  # seconds
 GROUPS = ("day", "user", "team", "model", "key")
-_COLUMNS = {"user": "user_id", "team": "team_id", "model": "model", "key": "api_key_id"}
+_COLUMNS = {"user": "payer", "team": "made_for_id", "model": "model", "key": "api_key_id"}
+_SUMMED = {"day": "day_id", "user": "user_id", "team": "team_id", "model": "model", "key": "api_key_id"}
 
 
 @dataclass
@@ -49,7 +50,7 @@ class UsageSums:
 
     def add(self, other: dict[str, Any]) -> None:
         """Add sums of other generations, by the same names."""
-        for name in NAMES:
+        for name in USAGE_NAMES:
             setattr(self, name, getattr(self, name) + other[name])
 
     @property
@@ -77,7 +78,7 @@ class UsageSums:
         return None
 
 
-NAMES = tuple(field.name for field in fields(UsageSums))
+USAGE_NAMES = tuple(field.name for field in fields(UsageSums))
 
 
 @dataclass(frozen=True)
@@ -99,31 +100,43 @@ class UsageScope:
             self.first - days, self.last - days, self.teams, self.user, self.team, self.model, self.key
         )
 
-    def _filter(self) -> Q:
-        wanted = {"user_id": self.user, "team_id": self.team, "model": self.model, "api_key_id": self.key}
-        chosen = Q(**{name: value for name, value in wanted.items() if value})
-        return chosen if self.teams is None else chosen & Q(team_id__in=self.teams)
+    def of(self, names: dict[str, str]) -> Q:
+        """What narrows rows whose columns have these names."""
+        wanted = {"user": self.user, "team": self.team, "model": self.model, "key": self.key}
+        chosen = Q(**{names[part]: value for part, value in wanted.items() if value})
+        return chosen if self.teams is None else chosen & Q(**{f"{names['team']}__in": self.teams})
+
+
+def _generations() -> GenerationQuerySet:
+    """Generations with the user who paid: a video may be handed over later, and shared with another team."""
+    return Generation.objects.annotate(payer=Coalesce("maker_id", "user_id"))
 
 
 def usage_by(scope: UsageScope, by: str) -> dict[Any, UsageSums]:
     """UsageSums by ``day`` (a date), ``user``, ``team``, ``model`` or ``key`` (ids, None for none).
 
-    Three queries, and one more for each day that nobody has summed up yet: usually today alone.
+    Three queries, however many days: those that are over were summed up, and the rest is found by an index.
     """
     found: dict[Any, UsageSums] = {}
     summed = set(
         UsageDay.objects.filter(day__gte=scope.first, day__lte=scope.last).values_list("day", flat=True)
     )
     if summed:
-        rows = DailyUsage.objects.between(scope.first, scope.last).filter(scope._filter())
-        group = "day_id" if by == "day" else _COLUMNS[by]
-        for row in rows.order_by().values(group).annotate(**{f"n_{name}": Sum(name) for name in NAMES}):
-            sums = {name: row[f"n_{name}"] for name in NAMES}
+        rows = DailyUsage.objects.between(scope.first, scope.last).filter(scope.of(_SUMMED))
+        group = _SUMMED[by]
+        for row in rows.order_by().values(group).annotate(**{f"n_{name}": Sum(name) for name in USAGE_NAMES}):
+            sums = {name: row[f"n_{name}"] for name in USAGE_NAMES}
             found.setdefault(row[group], UsageSums()).add(sums)
-    for day, ended in _unsummed(scope, summed):
-        for row in _counted(ended.filter(scope._filter()), () if by == "day" else (_COLUMNS[by],)):
-            found.setdefault(day if by == "day" else row[_COLUMNS[by]], UsageSums()).add(row)
+    group = "ended_on" if by == "day" else _COLUMNS[by]
+    for row in _counted(_unsummed(scope, summed).filter(scope.of(_COLUMNS)), (group,)):
+        found.setdefault(row[group], UsageSums()).add(row)
     return found
+
+
+def usage_generations(scope: UsageScope) -> GenerationQuerySet:
+    """The generations behind the sums of a scope, the last one that ended first."""
+    rows = _generations().filter(scope.of(_COLUMNS), _ended_within(scope.first, scope.last))
+    return rows.order_by("-finished_at", "-pk")
 
 
 def total_usage(groups: Iterable[UsageSums]) -> UsageSums:
@@ -134,24 +147,25 @@ def total_usage(groups: Iterable[UsageSums]) -> UsageSums:
     return whole
 
 
-def _unsummed(scope: UsageScope, summed: set[date]) -> Iterable[tuple[date, QuerySet[Generation]]]:
-    """The days of a scope that nobody has summed up yet: today, and what a stopped worker left.
+def _unsummed(scope: UsageScope, summed: set[date]) -> QuerySet[Generation]:
+    """What ended on the days of a scope that nobody has summed up yet: today, and what a stopped worker left."""
+    rows = _generations().annotate(ended_on=TruncDate("finished_at", tzinfo=timezone.get_default_timezone()))
+    spans, day = Q(pk__in=[]), scope.first
+    while day <= scope.last:
+        first = day
+        while day not in summed and day <= scope.last:
+            day += timedelta(days=1)
+        if first < day:
+            spans |= _ended_within(first, day - timedelta(days=1))
+        else:
+            day += timedelta(days=1)
+    return rows.filter(spans)
 
-    Days before the first generation, and after today, are not asked for.
-    """
-    begun = Generation.objects.aggregate(first=Min("finished_at"))["first"]
-    if begun is None:
-        return
-    day = max(scope.first, timezone.localdate(begun))
-    while day <= min(scope.last, timezone.localdate()):
-        if day not in summed:
-            yield day, _ended_on(day)
-        day += timedelta(days=1)
 
-
-def _ended_on(day: date) -> QuerySet[Generation]:
-    first, after = periods.of_day(day, settings.TIME_ZONE)
-    return Generation.objects.filter(finished_at__gte=first, finished_at__lt=after)
+def _ended_within(first: date, last: date) -> Q:
+    """On these days, both included."""
+    begins, ends = periods.of_day(first, settings.TIME_ZONE)[0], periods.of_day(last, settings.TIME_ZONE)[1]
+    return Q(finished_at__gte=begins, finished_at__lt=ends)
 
 
 _MADE = Q(status=Status.SUCCEEDED)
@@ -174,9 +188,9 @@ _SUMS = {
 def _counted(rows: QuerySet[Generation], groups: tuple[str, ...]) -> Iterable[dict[str, Any]]:
     """UsageSums over generations, for each of the groups; over all of them without any."""
     rows = rows.order_by().annotate(wait=F("finished_at") - F("created_at"))
-    for row in rows.values(*groups).annotate(**_SUMS) if groups else [rows.aggregate(**_SUMS)]:
+    for row in rows.values(*groups).annotate(**_SUMS):
         waited = row["n_waited"]
-        sums = {name: row[f"n_{name}"] or 0 for name in NAMES}
+        sums = {name: row[f"n_{name}"] or 0 for name in USAGE_NAMES}
         yield (
             {group: row[group] for group in groups}
             | sums
@@ -209,15 +223,14 @@ def sum_up(day: date) -> None:
     UsageDay.objects.get_or_create(day=day)
     UsageDay.objects.select_for_update().get(day=day)
     DailyUsage.objects.filter(day_id=day).delete()
-    groups = tuple(_COLUMNS.values())
     DailyUsage.objects.bulk_create(
         [
             DailyUsage(
                 day_id=day,
-                **{group: row[group] for group in groups},
-                **{name: row[name] for name in NAMES},
+                **{_SUMMED[part]: row[group] for part, group in _COLUMNS.items()},
+                **{name: row[name] for name in USAGE_NAMES},
             )
-            for row in _counted(_ended_on(day), groups)
+            for row in _counted(_generations().filter(_ended_within(day, day)), tuple(_COLUMNS.values()))
         ],
         batch_size=500,
     )

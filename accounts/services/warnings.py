@@ -1,0 +1,43 @@
+"""Quotas that run out: their people are told once at 80, 95 and 100 per cent."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from accounts.models import Notice, User, Wallet
+from accounts.services.notices import notify
+
+LEVELS = (80, 95, 100)
+A_RUN = 500
+
+
+def warn_of_low_quotas() -> int:
+    """Tell those whose open wallets have passed a level since the last look; how many wallets."""
+    used = F("spent") + F("reserved")
+    passed = Q()
+    for level in LEVELS:
+        passed |= Q(warned__lt=level, hundredfold__gte=F("granted") * level)
+    rows = Wallet.objects.filter(closed_at__isnull=True, granted__gt=0).annotate(hundredfold=used * 100)
+    return sum(_warn(wallet) for wallet in rows.filter(passed).select_related("quota")[:A_RUN])
+
+
+@transaction.atomic
+def _warn(wallet: Wallet) -> bool:
+    percent = 100 * (wallet.spent + wallet.reserved) // wallet.granted
+    level = max(level for level in LEVELS if percent >= level)
+    if not Wallet.objects.filter(pk=wallet.pk, warned__lt=level).update(warned=level):
+        return False  # another task was faster
+    notify(_concerned(wallet), Notice.Kind.LOW, link="/account#credits", percent=level, left=wallet.available)
+    return True
+
+
+def _concerned(wallet: Wallet) -> list[User]:
+    """Who spends it; for a team those who manage it."""
+    quota = wallet.quota
+    if quota.user:
+        return [quota.user]
+    if quota.api_key:
+        return [quota.api_key.user]
+    managers = User.objects.filter(role=User.Role.MANAGER, teams=quota.team_id, is_active=True)
+    return list(managers.order_by("pk"))
