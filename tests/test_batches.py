@@ -310,19 +310,29 @@ def test_it_pauses_when_failures_pass_the_rate(alice: User, alice_key: str) -> N
 
 
 def test_a_paused_one_goes_on_when_told_and_counts_anew(alice: User, alice_key: str) -> None:
-    batch, api = made(alice_key, 12, stop_at_failure_rate=0), Api(alice_key)
-    fail()
+    batch, api = made(alice_key, 12, stop_at_failure_rate=0.5), Api(alice_key)
+    for _ in range(3):
+        fail()
     assert not dispatch.has_work()
     assert api.post(f"{BATCHES}/{batch.pk}/resume").json()["status"] == "processing"
     assert dispatch.has_work()
     answer = api.post(f"{BATCHES}/{batch.pk}/resume")
     assert (answer.status_code, error(answer)["code"]) == (409, "wrong_state")
-    Batch.objects.update(counted_from=Generation.objects.get(status=Status.FAILED).finished_at)
+    fail()
+    assert api.get(f"{BATCHES}/{batch.pk}").json()["status"] == "processing"
+    fail()
     fail()
     assert api.get(f"{BATCHES}/{batch.pk}").json()["status"] == "paused"
     body = api.post(f"{BATCHES}/{batch.pk}/cancel").json()
-    assert (body["status"], body["counts"]["failed"], body["cost"]["held"]) == ("finished", 2, 0)
+    assert (body["status"], body["counts"]["failed"], body["cost"]["held"]) == ("finished", 6, 0)
     all_is_well()
+
+
+def test_a_rate_of_nothing_pauses_at_the_first_failure(alice_key: str) -> None:
+    batch = made(alice_key, 7, stop_at_failure_rate=0)
+    fail()
+    batch.refresh_from_db()
+    assert batch.paused_at
 
 
 def test_without_a_rate_nothing_pauses(alice_key: str) -> None:

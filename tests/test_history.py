@@ -163,6 +163,18 @@ def test_a_search_looks_through_ten_thousand_and_then_goes_on(alice: User, alice
     assert (len(full["data"]), full["last_id"]) == (100, full["data"][-1]["id"])
 
 
+@pytest.mark.postgres
+def test_a_search_that_takes_too_long_is_stopped_and_says_so(
+    alice: User, alice_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(alice, 3_000, prompt="a cat " * 400)
+    monkeypatch.setattr(history, "PATIENCE", 0.001)
+    answer = Api(alice_key).get(f"{GENERATIONS}?q=fox")
+    assert (answer.status_code, error(answer)["code"]) == (503, "search_too_slow")
+    assert answer["Retry-After"] == "5"
+    assert Api(alice_key).get(GENERATIONS).status_code == 200
+
+
 # --- tags -----------------------------------------------------------------------------
 
 

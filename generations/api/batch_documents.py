@@ -24,9 +24,17 @@ from kling_platform.documents import RefusalSerializer, answers
 ID = "3f0d9c1a-7b52-4c8e-a935-1c0f6a2b8e47"
 
 
+class BatchLineSerializer(GenerationSerializer):
+    """A single request; whom it is for is said once, for all."""
+
+    def get_fields(self) -> dict[str, Any]:
+        said_once = ("team", "visibility")
+        return {name: field for name, field in super().get_fields().items() if name not in said_once}
+
+
 class BatchRequestSerializer(serializers.Serializer[Any]):
     requests = serializers.ListField(
-        child=GenerationSerializer(),
+        child=BatchLineSerializer(),
         min_length=1,
         max_length=services.MOST_LINES,
         help_text=_("Each as for a single video. Up to 20 pictures may be sent along; others as addresses."),

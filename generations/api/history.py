@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, cast
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
@@ -13,11 +14,20 @@ from generations import public
 from generations.api.filters import condition
 from generations.api.pages import descends, limit_from
 from generations.models import Generation, GenerationQuerySet
-from kling_platform.errors import InvalidValue, NotFound
+from kling_platform.errors import InvalidValue, NotFound, PlatformError
+from kling_platform.patience import TookTooLong, at_most
 
 # A search in prompts has no index: one call looks through so many rows, and the next one goes on.
 WINDOW = 10_000
+PATIENCE = 2.0  # seconds
 PAGING = ("limit", "after", "order")
+
+
+class SearchTooSlow(PlatformError):
+    """The database could not look through the window in time (503)."""
+
+    code = "search_too_slow"
+    status = 503
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,26 @@ def page(request: Request, rows: GenerationQuerySet | None = None) -> Page:
     rows = own_rows(request) if rows is None else rows
     if "after" in query:
         rows = _behind(rows, _cursor(request, query["after"]), down)
+    if "q" not in query:
+        return _page(rows, wanted, limit, down)
+    try:
+        with at_most(PATIENCE):
+            return _page(rows, wanted, limit, down, search=True)
+    except TookTooLong as error:
+        raise SearchTooSlow(
+            _(
+                "The search was stopped after two seconds. Narrow it by created_after and created_before, "
+                "or try again when less is going on."
+            ),
+            param="q",
+            retry_after=5,
+        ) from error
+
+
+def _page(rows: GenerationQuerySet, wanted: Q, limit: int, down: bool, *, search: bool = False) -> Page:
+    """The page of ``rows`` that match; a search goes no further than ``WINDOW``."""
     stopped_at = None
-    if "q" in query and (edge := _edge(rows, down)):
+    if search and (edge := _edge(rows, down)):
         last, outside = edge
         stopped_at, rows = last.pk, _behind(rows, outside, not down)
     found = list(_ordered(rows.filter(wanted), down)[: limit + 1])
