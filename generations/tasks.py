@@ -33,8 +33,9 @@ from kling_platform.supervisor import draining
 
 log = logging.getLogger(__name__)
 
-# So many POSTs are in doubt when upstream breaks off in the middle, and far more are sent in a minute than finish.
-SENDERS = 4
+# When upstream breaks off in the middle, so many POSTs and one more are in doubt: the first doubt leaves the circuit
+# closed, and its place is taken. Far more are sent in a minute than finish.
+SENDERS = 3
 # A dispatcher stops claiming after this, and a poll loop ends after that: both well before the task's timeout.
 DISPATCH_SECONDS = 20
 POLL_LOOP_SECONDS = 70
