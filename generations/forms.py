@@ -23,6 +23,7 @@ SHOWN_AT = {
     "metadata.sound": "sound",
     "metadata.negative_prompt": "negative_prompt",
     "metadata.image_tail": "images",
+    "visibility": "team",
 }
 
 
@@ -32,6 +33,9 @@ class ComposerForm(forms.Form):
     # Of one showing of the form: sent twice, it makes one.
     nonce = forms.UUIDField(required=False)
     prompt = forms.CharField(required=False, strip=False)
+    # For whom: the name of a team, or nothing. Asked of those who are in one.
+    team = forms.CharField(required=False)
+    shared = forms.BooleanField(required=False)
     negative_prompt = forms.CharField(required=False)
     model = forms.CharField(required=False)
     mode = forms.CharField(required=False)
@@ -90,7 +94,10 @@ class ComposerForm(forms.Form):
             "images": images,
             "metadata": metadata,
         }
-        return {key: value for key, value in request.items() if value or key == "prompt"}
+        if "team" in self.data:
+            request["visibility"] = "team" if data["shared"] and data["team"] else "private"
+        asked = {key: value for key, value in request.items() if value or key == "prompt"}
+        return asked | ({"team": data["team"]} if "team" in self.data else {})
 
     def _picture(self, frame: str) -> bytes | str | None:
         file = self.cleaned_data.get(f"{frame}_file")

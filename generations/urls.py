@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from generations import composer_views, key_views, library_views, views, webhook_views
+from generations import composer_views, key_views, library_views, share_views, views, webhook_views
 
 urlpatterns = [
     path("", include("generations.again_urls")),
@@ -27,6 +27,8 @@ urlpatterns = [
     path("g/<uuid:generation_id>/favourite", library_views.favourite, name="favourite"),
     path("g/<uuid:generation_id>/cancel", views.cancel, name="cancel"),
     path("g/<uuid:generation_id>/retry", views.retry, name="retry"),
+    path("g/<uuid:generation_id>/share", share_views.share, name="share"),
+    path("g/<uuid:generation_id>/unshare", share_views.unshare, name="unshare"),
     path("g/<uuid:generation_id>/delete", views.delete, name="delete"),
     path("g/<uuid:generation_id>/undelete", views.undelete, name="undelete"),
     path("account/keys/new", key_views.new_key, name="new_key"),

@@ -142,6 +142,7 @@ def _prefilled(request: HttpRequest) -> dict[str, Any]:
         "seconds": first.seconds[0],
         "size": first.sizes[0],
         "nonce": uuid.uuid4(),
+        "team": services.usual_team(_user(request)),
     }
     edits, continues = (_uuid(request.GET.get(name, "")) for name in ("from", "continue"))
     if source := continues or edits:
@@ -178,6 +179,7 @@ def _composer(
         "frames": [_frame_context(form, position) for position in range(len(FRAMES))],
         "files_lost": files_lost,
         "left": left,
+        "teams": _user(request).teams.order_by("name"),
         "composer": {"rules": catalogue.offer(rules), "left": left, "texts": texts()},
     }
     return render(request, "generations/composer.html", context, status=status)
@@ -221,6 +223,7 @@ def _detail(generation: Generation, user: User) -> dict[str, Any]:
             generation_id=generation.pk, wallet__quota__user_id=generation.user_id
         ).order_by("pk"),
         "may_change": services.may_change(user, generation),
+        "may_share": generation.user_id == user.pk and services.teams_to_share(generation),
         "again_price": (price := _price_today(generation)),
         "again": Again(generation, user, price),
         "codes": recipes.codes(generation),

@@ -11,8 +11,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import ledger, quotas, services
+from accounts.invariants import ALL, INVARIANTS
 from accounts.models import Transfer, User, Wallet
-from tests.prove import r2, r3
+from tests.prove import r2, r3, three
 from tests.prove.race import race
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -29,6 +30,17 @@ def test_of_200_concurrent_posts_over_http_37_are_paid() -> None:
 
 def test_of_400_concurrent_settles_and_releases_of_25_reservations_25_win() -> None:
     assert r3.resolutions(threads=40, seed=7, held=25) == 25
+
+
+@pytest.mark.parametrize("short", ["team", "key"])
+def test_of_416_concurrent_creates_three_wallets_pay_37(short: str) -> None:
+    assert three.creates(threads=52, short=short) == 37
+
+
+def test_three_wallets_in_a_mix_of_everything_never_wait_in_a_circle() -> None:
+    done = three.mixed(operations=600, threads=24, seed=11)
+    assert sum(done.values()) == 600 and done["held"] > 200 and done["settle"] > 20
+    assert [breach for invariant in INVARIANTS for breach in invariant.breaches(ALL)] == []
 
 
 def test_a_careless_writer_with_a_stale_version_loses(alice: User) -> None:

@@ -87,6 +87,18 @@ class GenerationSerializer(serializers.Serializer[Any]):
     )
     image = serializers.CharField(required=False, help_text=_("Another name for images[0]."))
     metadata = MetadataField(required=False)
+    team = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        help_text=_(
+            "The name of the team of yours that it is made for: the team's quota pays too, and its rules hold. "
+            "Without it your only team is meant, if you have just one; empty or null is for yourself."
+        ),
+    )
+    visibility = serializers.ChoiceField(
+        ["private", "team"], required=False, help_text=_("Whether the team sees it in its library.")
+    )
     tags = serializers.ListField(
         child=serializers.CharField(min_length=1, max_length=TAG_LENGTH),
         required=False,

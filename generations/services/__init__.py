@@ -135,7 +135,7 @@ from generations.services.storyboards import (
 )
 from generations.services.sweep import sweep_due
 from generations.services.tags import MOST_TAGS, add_tags, read_tags, remove_tag, set_tags
-from generations.services.teams import share, unshare
+from generations.services.teams import share, teams_to_share, unshare, usual_team
 from generations.services.usage import (
     DAYS_A_RUN,
     USAGE_NAMES,
@@ -293,6 +293,7 @@ __all__ = [
     "sum_up",
     "sum_up_days",
     "sweep_due",
+    "teams_to_share",
     "total_usage",
     "uncollect",
     "undelete",
@@ -301,6 +302,7 @@ __all__ = [
     "unshare",
     "usage_by",
     "usage_generations",
+    "usual_team",
     "vary",
     "wake_deliver",
     "wake_dispatch",

@@ -90,24 +90,35 @@ def same_audience(generation: Generation, user: User) -> dict[str, Any]:
     return {"team": None} if generation.user_id == user.pk and generation.team is None else {}
 
 
+def usual_team(user: User) -> str:
+    """The name of the team that is meant where none is named, or nothing."""
+    team = _team(user, {})
+    return team.name if team else ""
+
+
+def teams_to_share(generation: Generation) -> list[Team]:
+    """Those of its owner's teams that it can be shared with."""
+    teams = generation.user.teams.filter(sharing=True).order_by("name")
+    return list(teams.filter(pk=generation.team_id) if generation.team_id else teams)
+
+
 @transaction.atomic
-def share(generation: Generation, *, actor: User, team: Team | None = None) -> Generation:
+def share(generation: Generation, *, team: Team) -> Generation:
     """Show a generation to its team; one that was made for no team joins ``team``, which its owner must be in.
 
     Sharing moves no credits: who paid stays who paid.
     """
-    chosen = generation.team or team
-    if chosen is None or (team is not None and team != chosen):
+    if generation.team not in (None, team):
         raise WrongState(_("It was made for another team. Make it again for this one, or share it there."))
-    if not generation.user.teams.filter(pk=chosen.pk).exists():
+    if not generation.user.teams.filter(pk=team.pk).exists():
         raise Forbidden(_("Its owner is not in this team."), param="team")
-    _check_sharing(chosen)
-    _see(generation, team=chosen, visibility=Visibility.TEAM)
+    _check_sharing(team)
+    _see(generation, team=team, visibility=Visibility.TEAM)
     return generation
 
 
 @transaction.atomic
-def unshare(generation: Generation, *, actor: User) -> Generation:
+def unshare(generation: Generation) -> Generation:
     """Show it to its owner alone again."""
     _see(generation, team=generation.team, visibility=Visibility.PRIVATE)
     return generation

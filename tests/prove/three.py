@@ -1,0 +1,161 @@
+"""R2 and R3 with three wallets at once: a user's, a team's and a key's pay together or not at all."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import ledger, quotas
+from accounts import services as people
+from accounts.invariants import ALL
+from accounts.invariants import INVARIANTS as OF_ACCOUNTS
+from accounts.models import ApiKey, Team, Transfer, User, Wallet
+from generations import services
+from generations.invariants import INVARIANTS as OF_GENERATIONS
+from generations.models import Generation
+from kling_platform.errors import InsufficientQuota, WrongState
+from tests.prove.race import race
+
+PRICE, PAYABLE, ASKED, OPERATIONS = 15, 37, 416, 10_000
+REQUEST = {"model": "kling-v2-5-turbo-std", "prompt": "a lighthouse in the rain", "duration": 5}
+
+
+class Payer(NamedTuple):
+    """Somebody with a key, in one team: three wallets pay for what is made with it."""
+
+    user: User
+    team: Team
+    key: ApiKey
+
+
+def payers(many: int, *, user: int, team: int, key: int) -> list[Payer]:
+    """So many people in one team; the credits of each of the three quotas."""
+    boss = people.provision(f"boss-{uuid.uuid4().hex[:8]}", role="admin").user
+    shared = people.make_team(f"Team {uuid.uuid4().hex[:8]}", actor=boss)
+    people.set_quota(shared, credits=team, period="day")
+    found = []
+    for _ in range(many):
+        name = f"payer-{uuid.uuid4().hex[:8]}"
+        person = people.provision(name, password=name * 3, credits=user, period="day").user
+        people.add_member(shared, person, actor=boss)
+        api_key, _text = people.make_key(person, label="race")
+        people.set_quota(api_key, credits=key, period="day")
+        found.append(Payer(person, shared, api_key))
+    return found
+
+
+def creates(*, threads: int, short: str) -> int:
+    """How many of 416 concurrent creates of four people were accepted, where one kind of quota is short.
+
+    The team's holds 37 prices, or the users' or the keys' hold 37 between them: 10, 9, 9 and 9.
+    """
+    enough = PRICE * ASKED
+    group = payers(4, user=enough, team=PRICE * PAYABLE if short == "team" else enough, key=enough)
+    if short != "team":
+        for number, payer in enumerate(group):
+            owner = payer.user if short == "user" else payer.key
+            people.set_quota(owner, credits=PRICE * (10 if number == 0 else 9), period="day")
+
+    def create(payer: Payer) -> bool:
+        try:
+            services.create(user=payer.user, request=REQUEST, api_key=payer.key)
+        except InsufficientQuota:
+            return False
+        return True
+
+    accepted = sum(race([partial(create, group[n % 4]) for n in range(ASKED)], threads=threads))
+    team = Wallet.objects.get(quota__team=group[0].team)
+    assert team.reserved == PRICE * accepted
+    assert Generation.objects.filter(team=group[0].team).count() == accepted
+    assert Transfer.objects.filter(wallet__quota__team=group[0].team, kind="reserve").count() == accepted
+    check()
+    return accepted
+
+
+def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
+    """Reserve, settle, release, refund, set, grant, correct and the ends of periods, all at once.
+
+    Returns how often each was done. A deadlock, like every other error that is not a refusal, is raised.
+    """
+    group = payers(6, user=10**6, team=10**6, key=10**6)
+    dice = random.Random(seed)
+    held: list[uuid.UUID] = []
+
+    def hold(payer: Payer) -> str:
+        generation = uuid.uuid4()
+        with transaction.atomic():
+            wallets = quotas.paying_wallets(user=payer.user, team=payer.team, api_key=payer.key)
+            assert len(wallets) == 3
+            ledger.reserve(wallets, PRICE, generation_id=generation)
+        held.append(generation)
+        return "held"
+
+    def resolve(verb: Callable[[uuid.UUID], int], which: float) -> str:
+        if not held:
+            return "nothing to resolve"
+        try:
+            assert verb(held[int(which * len(held))]) == 3
+        except ledger.AlreadyResolved:
+            return "resolved already"
+        return verb.__name__
+
+    def edit(owner: User | Team | ApiKey, credits: int) -> str:
+        try:
+            people.set_quota(owner, credits=credits, period="day")
+        except WrongState:
+            return "another editor was faster"
+        return "quota set"
+
+    def grant(payer: Payer) -> str:
+        people.grant(payer.team.quota, credits=5, reason="race", actor=None)
+        people.adjust(payer.user.quota, credits=-3, reason="race", actor=None)
+        return "granted and corrected"
+
+    def end_of_period(payer: Payer) -> str:
+        Wallet.objects.filter(quota__team=payer.team, closed_at=None).update(ends_at=timezone.now())
+        return "period over"
+
+    def job() -> Callable[[], str]:
+        payer, which, credits = dice.choice(group), dice.random(), dice.randint(500_000, 10**6)
+        return dice.choices(
+            [
+                partial(hold, payer),
+                partial(resolve, dice.choice([ledger.settle, ledger.release, ledger.refund]), which),
+                partial(edit, dice.choice(payer), credits),
+                partial(grant, payer),
+                partial(end_of_period, payer),
+            ],
+            weights=[50, 40, 6, 3, 1],
+        )[0]
+
+    done = Counter(race([job() for _ in range(operations)], threads=threads))
+    for generation in held:
+        kinds = Transfer.objects.filter(generation_id=generation).values_list("kind", flat=True)
+        assert all(number == 3 for number in Counter(kinds).values()), "one wallet went another way"
+    return done
+
+
+def check() -> None:
+    """Every invariant of money and generations."""
+    for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS):
+        assert invariant.breaches(ALL) == [], invariant.name
+
+
+def run(number: int, seed: int) -> str:
+    """Three rounds of creates, each with another kind of quota short; then 10,000 mixed operations."""
+    if number < 3:
+        short = ("team", "user", "key")[number]
+        accepted = creates(threads=208, short=short)
+        assert accepted == PAYABLE, f"{accepted} of {ASKED}"
+        return f"{accepted} of {ASKED}, the {short}'s quota short"
+    done = mixed(operations=OPERATIONS, threads=64, seed=seed)
+    for invariant in OF_ACCOUNTS:
+        assert invariant.breaches(ALL) == [], invariant.name
+    return f"{sum(done.values())} operations ({done['held']} held, {done['settle']} charged): 0 deadlocks"
