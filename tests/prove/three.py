@@ -90,10 +90,13 @@ def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
 
     def hold(payer: Payer) -> str:
         generation = uuid.uuid4()
-        with transaction.atomic():
-            wallets = quotas.paying_wallets(user=payer.user, team=payer.team, api_key=payer.key)
-            assert len(wallets) == 3
-            ledger.reserve(wallets, PRICE, generation_id=generation)
+        try:
+            with transaction.atomic():
+                wallets = quotas.paying_wallets(user=payer.user, team=payer.team, api_key=payer.key)
+                assert len(wallets) == 3
+                ledger.reserve(wallets, PRICE, generation_id=generation)
+        except ledger.CannotPay:
+            return "the period ended at this very moment"
         held.append(generation)
         return "held"
 
