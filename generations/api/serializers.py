@@ -13,7 +13,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from generations import services
-from generations.models import Generation, Status
+from generations.models import Status
 from generations.models_groups import TAG_LENGTH
 from generations.public import FAILED, PROCESSING, SUCCEEDED
 
@@ -104,20 +104,6 @@ class GenerationSerializer(serializers.Serializer[Any]):
         required=False,
         max_length=services.MOST_TAGS,
         help_text=_("Words of yours, without commas, to find it by. They stay here: Kling never sees them."),
-    )
-    team = serializers.CharField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        help_text=_(
-            "The team that it is made for, and that pays too; null for yourself alone. Left out, the one team that "
-            "you are in."
-        ),
-    )
-    visibility = serializers.ChoiceField(
-        Generation.Visibility.values,
-        required=False,
-        help_text=_("team: its members see it too; private unless said."),
     )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
