@@ -14,7 +14,7 @@ PACKAGES = ("kling_platform", "accounts", "generations")
 
 # Leaves that anybody may use: refusals, and the checks of a text.
 BASE = ("kling_platform.errors", "kling_platform.text", "kling_platform.failpoints", "kling_platform.origin")
-MODELS = ("accounts.models", "generations.models", "generations.models_groups")
+MODELS = ("accounts.models*", "generations.models*")
 
 # The core: the first line that fits a module is the whole list of ours that it may import.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -31,8 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kling_platform.api": BASE,
     "kling_platform.alarms": (*BASE, "generations.models"),
     "kling_platform.multipart": (*BASE, "kling_platform.api"),
-    "accounts.models": (*BASE, "accounts.models_*"),
-    "accounts.models_*": (),
+    "accounts.models*": (*BASE, "accounts.models.*"),
     "accounts.periods": (),
     "accounts.triggers": (),
     "accounts.ledger": (*BASE, "accounts.models"),
@@ -45,8 +44,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys", "links")),
         "accounts.services.*",
     ),
-    "generations.models": (*BASE, "generations.models_*"),
-    "generations.models_*": (),
+    "generations.models*": (*BASE, "generations.models.*"),
     "generations.catalogue": BASE,
     "generations.rulebook": (*BASE, "generations.catalogue"),
     "generations.pacing": BASE,

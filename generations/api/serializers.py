@@ -14,7 +14,7 @@ from rest_framework import serializers
 
 from generations import services
 from generations.models import Status
-from generations.models_groups import TAG_LENGTH
+from generations.models.groups import TAG_LENGTH
 from generations.public import FAILED, PROCESSING, SUCCEEDED
 
 OPTIONS = {

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from generations.models import Generation, Tag
-from generations.models_groups import TAG_LENGTH
+from generations.models.groups import TAG_LENGTH
 from kling_platform.errors import InvalidValue
 
 MOST_TAGS = 20

@@ -1,7 +1,4 @@
-"""Whom we tell what has happened: endpoints, deliveries, and what each try came to. No I/O.
-
-``generations.models`` has these too; import them from there.
-"""
+"""Whom we tell what has happened: endpoints, deliveries, and what each try came to. No I/O."""
 
 from __future__ import annotations
 

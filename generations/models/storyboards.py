@@ -1,7 +1,4 @@
-"""Films of several shots, each beginning on the last picture of the one before. No I/O.
-
-``generations.models`` has these too; import them from there.
-"""
+"""Films of several shots, each beginning on the last picture of the one before. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is at work. Part of ``generations.models``."""
+"""Who is at work."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The catalogue as admins have changed it: each change is a whole new version, with the time it begins. No I/O.
-
-``generations.models`` has it too; import it from there.
-"""
+"""The catalogue as admins have changed it: each change is a whole new version, with the time it begins. No I/O."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What was used, day by day: sums over finished generations, so that no page has to count a million rows. No I/O.
-
-``generations.models`` has these too; import them from there.
-"""
+"""What was used, day by day: sums over finished generations, so that no page has to count a million rows. No I/O."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How a person keeps order: favourites, collections, and own words for prompts. No I/O.
-
-``generations.models`` has these too; import them from there.
-"""
+"""How a person keeps order: favourites, collections, and own words for prompts. No I/O."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What holds generations together: the words that their owner gives them, the batch that they came in. No I/O.
-
-``generations.models`` has these too; import them from there.
-"""
+"""What holds generations together: the words that their owner gives them, the batch that they came in. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people are told, and what they ask for. Part of ``accounts.models``. No I/O."""
+"""What people are told, and what they ask for. No I/O."""
 
 from __future__ import annotations
 

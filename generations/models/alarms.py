@@ -1,4 +1,4 @@
-"""What operators must know of. Part of ``generations.models``."""
+"""What operators must know of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made: rows, their invariants, and the questions that are asked of them. No I/O."""
+"""A generation, its states, its history, and the questions that are asked of it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from generations.models_alarms import Alarm as Alarm
-from generations.models_catalogue import CatalogueVersion as CatalogueVersion
-from generations.models_groups import Batch as Batch
-from generations.models_groups import Tag as Tag
-from generations.models_groups import joined_tags
-from generations.models_once import KeptAnswer as KeptAnswer
-from generations.models_operations import Worker as Worker
-from generations.models_shelves import SHELF_NAME_LENGTH as SHELF_NAME_LENGTH
-from generations.models_shelves import Collection as Collection
-from generations.models_shelves import Favourite as Favourite
-from generations.models_shelves import Preset as Preset
-from generations.models_storyboards import Shot as Shot
-from generations.models_storyboards import Storyboard as Storyboard
-from generations.models_usage import DailyUsage as DailyUsage
-from generations.models_usage import UsageDay as UsageDay
-from generations.models_webhooks import TEST_EVENT as TEST_EVENT
-from generations.models_webhooks import WebhookDelivery as WebhookDelivery
-from generations.models_webhooks import WebhookEndpoint as WebhookEndpoint
-from generations.models_webhooks import WebhookEvent as WebhookEvent
-from generations.models_webhooks import WebhookTry as WebhookTry
+from generations.models.groups import Batch, Tag, joined_tags
 
 # Ids of upstream are opaque text of up to this many characters (its gateway family's column).
 UPSTREAM_ID_LENGTH = 191
+
 SHOWN_AS_DELAYED = timedelta(minutes=20)
 
 
@@ -62,77 +44,10 @@ class Derivation(models.TextChoices):
 
 
 OPEN = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING, Status.UNKNOWN)
+
 IN_FLIGHT = (Status.QUEUED, Status.SUBMITTING, Status.RUNNING, Status.STORING)
+
 TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
-
-
-class Upstream(models.Model):
-    """The one row that everybody who talks to upstream agrees on; its lock is the lock of the slots."""
-
-    class Circuit(models.TextChoices):
-        CLOSED = "closed", _("closed")
-        OPEN = "open", _("open")
-        TRYING = "trying", _("trying one")
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    # The epoch: whose ids the open rows are. See ``fence``.
-    host = models.CharField(max_length=255, blank=True)
-    key_fingerprint = models.CharField(max_length=16, blank=True)
-    database = models.UUIDField(default=uuid.uuid4, editable=False)
-    # Counts every right to send. A worker remembers it outside the database: one that went back was restored.
-    sends = models.PositiveBigIntegerField(default=0)
-    cap = models.PositiveIntegerField(_("cap"), default=0)
-    cap_changed_at = models.DateTimeField(default=timezone.now)
-    circuit = models.CharField(_("circuit"), max_length=7, choices=Circuit, default=Circuit.CLOSED)
-    circuit_reason = models.CharField(max_length=200, blank=True)
-    open_since = models.DateTimeField(null=True, blank=True)
-    open_until = models.DateTimeField(null=True, blank=True)
-    # How long the circuit stays open this time, and at most, for this kind of trouble.
-    open_seconds = models.PositiveIntegerField(default=0)
-    open_most = models.PositiveIntegerField(default=0)
-    doubts = models.PositiveIntegerField(default=0)
-    connect_failures = models.PositiveIntegerField(default=0)
-    connect_failed_at = models.DateTimeField(null=True, blank=True)
-    # An admin has stopped the sending; what is queued waits, and its clock stands.
-    paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
-    paused_reason = models.CharField(max_length=200, blank=True)
-    paused_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    # Slots of the poll budget are given away until then.
-    poll_slot_at = models.DateTimeField(default=timezone.now)
-    last_beat_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        verbose_name = _("upstream")
-        verbose_name_plural = _("upstream")
-        constraints = [
-            models.CheckConstraint(condition=Q(id=1), name="generations_upstream_one_row"),
-            models.CheckConstraint(
-                condition=Q(circuit="closed") | Q(open_until__isnull=False),
-                name="generations_upstream_open_has_end",
-            ),
-            models.CheckConstraint(
-                condition=Q(paused_at__isnull=True, paused_reason="")
-                | Q(paused_at__isnull=False) & ~Q(paused_reason=""),
-                name="generations_upstream_pause_has_reason",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.host
-
-
-class Lane(models.Model):
-    """Who runs a loop now. A lane whose lease is over is free; ``wanted`` asks its holder to look once more."""
-
-    name = models.CharField(primary_key=True, max_length=20)
-    token = models.UUIDField(null=True, blank=True)
-    until = models.DateTimeField(null=True, blank=True)
-    wanted = models.BooleanField(default=False)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
@@ -434,64 +349,3 @@ class AttachWish(models.Model):
 
     def __str__(self) -> str:
         return f"{self.generation_id} is {self.upstream_id}"
-
-
-class InputImage(models.Model):
-    """The first (0) or last (1) frame: a URL that is passed on, or a file that we re-encoded."""
-
-    generation = models.ForeignKey(Generation, models.CASCADE, related_name="images")
-    position = models.PositiveSmallIntegerField()
-    url = models.URLField(max_length=2048, blank=True)
-    file = models.FileField(max_length=200, blank=True)
-    content_type = models.CharField(max_length=20, blank=True)
-    width = models.PositiveIntegerField(null=True)
-    height = models.PositiveIntegerField(null=True)
-    sha256 = models.CharField(max_length=64, blank=True)
-
-    class Meta:
-        verbose_name = _("input image")
-        verbose_name_plural = _("input images")
-        ordering = ["position"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["generation", "position"], name="generations_inputimage_one_a_place"
-            ),
-            models.CheckConstraint(condition=Q(position__lte=1), name="generations_inputimage_two_places"),
-            models.CheckConstraint(
-                condition=Q(url="") ^ Q(file=""), name="generations_inputimage_url_or_file"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.url or self.file.name or ""
-
-
-class Video(models.Model):
-    """The file in our own storage, with the facts of the real file: pixels, seconds, bytes, checksum."""
-
-    generation = models.OneToOneField(Generation, models.CASCADE, primary_key=True, related_name="video")
-    file = models.FileField(max_length=200)
-    poster = models.FileField(max_length=200)
-    # Taken when somebody first wants to go on from it; empty until then.
-    last_frame = models.FileField(max_length=200, blank=True)
-    width = models.PositiveIntegerField()
-    height = models.PositiveIntegerField()
-    seconds = models.FloatField()
-    fps = models.FloatField(default=0)
-    has_audio = models.BooleanField(default=False)
-    bytes = models.PositiveBigIntegerField()
-    sha256 = models.CharField(max_length=64)
-    stored_at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        verbose_name = _("video")
-        verbose_name_plural = _("videos")
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(width__gt=0, height__gt=0, seconds__gt=0, bytes__gt=0),
-                name="generations_video_is_a_file",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.file.name or ""
