@@ -13,8 +13,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
 from generations import services
@@ -64,9 +65,19 @@ def wall_url(generations: list[Generation]) -> str:
 
 @never_cache
 @login_required
-@require_GET
+@require_http_methods(["GET", "HEAD", "POST"])
 def compare(request: HttpRequest) -> HttpResponse:
-    """Up to nine videos side by side that play, pause and seek as one; open ones appear when they are ready."""
+    """Up to nine videos side by side that play, pause and seek as one; open ones appear when they are ready.
+
+    A POST brings the ids of what was marked in the library.
+    """
+    if request.method == "POST":
+        marked = Generation.objects.for_user(request.user).filter(
+            pk__in=[found for text in request.POST.getlist("ids") if (found := to_uuid(text))]
+        )
+        if marked.count() > MOST_COMPARED:
+            messages.info(request, _("A wall has room for %(most)d videos.") % {"most": MOST_COMPARED})
+        return redirect(wall_url(list(marked.newest_first()[:MOST_COMPARED])))
     ids = [found for text in request.GET.get("ids", "").split(",") if (found := to_uuid(text))]
     rows = (
         Generation.objects.for_user(request.user).select_related("video", "user").prefetch_related("images")

@@ -14,6 +14,9 @@ from accounts.models import User
 from generations.models import Generation, Video
 from kling_platform import ranges
 
+# What one question about progress may be about; more cards than that a page asks about in parts.
+MOST_WATCHED = 100
+
 
 def user_of(request: HttpRequest) -> User:
     """Whoever is signed in."""

@@ -23,6 +23,7 @@ from generations import catalogue, recipes, services, zips
 from generations.again_views import Again
 from generations.forms import FRAMES, ComposerForm, options, texts
 from generations.library import cards
+from generations.lookups import MOST_WATCHED
 from generations.lookups import find as _find
 from generations.lookups import find_video as _video
 from generations.lookups import show_picture as _picture
@@ -33,8 +34,6 @@ from generations.presets import LOOKS, MOVES
 from kling_platform import ranges
 from kling_platform.errors import PlatformError
 
-# What one page may ask about at once; more cards than that are not on one.
-MOST_WATCHED = 100
 STOP_POLLING = 286
 
 
@@ -52,9 +51,11 @@ def progress(request: HttpRequest) -> HttpResponse:
     if on == "detail" and watched:
         context |= _detail(watched[0], _user(request))
     status = 200 if any(generation.is_open for generation in watched) else STOP_POLLING
-    template = {"detail": "generations/_detail_live.html", "wall": "generations/_wall_live.html"}.get(
-        on, "generations/_progress.html"
-    )
+    template = {
+        "detail": "generations/_detail_live.html",
+        "wall": "generations/_wall_live.html",
+        "cells": "generations/_cells_live.html",
+    }.get(on, "generations/_progress.html")
     return render(request, template, context, status=status)
 
 

@@ -149,6 +149,16 @@ def test_the_wall_shows_what_one_may_see(alice: User, bob: User, film: Generatio
     assert f'id="t-{film.pk}" hx-swap-oob="true"' in live.content.decode()
 
 
+def test_marked_videos_of_the_library_come_onto_a_wall(alice: User, bob: User) -> None:
+    mine, foreign = [ask(alice) for _ in range(10)], ask(bob)
+    marked = {"ids": [*(one.pk for one in mine[:2]), foreign.pk, "nonsense"]}
+    answer = signed_in(alice).post("/compare", marked)
+    assert answer["Location"] == f"/compare?ids={mine[1].pk},{mine[0].pk}"
+    page = signed_in(alice).post("/compare", {"ids": [one.pk for one in mine]}, follow=True).content.decode()
+    assert page.count('class="tile ') == 9
+    assert "A wall has room for 9 videos." in page
+
+
 # --- going on from the last picture -----------------------------------------------
 
 

@@ -26,7 +26,7 @@ from kling_platform.errors import InsufficientQuota, InvalidValue, WrongState
 from tests.conftest import person
 from tests.makers import ask, claim_one
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
 TWO = [Planned("A fox wakes in the snow.", 5), Planned("It runs into the trees.", 5)]
 

@@ -62,7 +62,7 @@ def due_purges() -> list[PurgeDue]:
 
 def _files(generation: Generation) -> tuple[str, ...]:
     video: Video | None = getattr(generation, "video", None)
-    stored = [video.file.name, video.poster.name] if video else []
+    stored = [video.file.name, video.poster.name, video.last_frame.name] if video else []
     return tuple(name for name in (*stored, *(image.file.name for image in generation.images.all())) if name)
 
 

@@ -177,6 +177,42 @@ def test_a_storyboard_is_planned_priced_made_and_watched(
     assert arriving.value.suggested_filename.startswith("Fox-")
 
 
+def test_a_matrix_is_filled_priced_started_and_watched(
+    page: Page, portal: str, alice: User, sign_in: SignIn, sandbox: Any, work: Any
+) -> None:
+    sign_in(alice)
+    page.goto(portal)
+    page.get_by_role("link", name="Storyboards").first.click()
+    page.get_by_role("link", name="Matrix").click()
+    page.get_by_label("Prompts, one a line").fill("A fox.\nAn owl.")
+    page.get_by_label("Kling 2.6 · 720p").check()
+    expect(page.locator("[data-sum]")).to_have_text("30 credits")
+    page.get_by_role("button", name="Show every line and the price · free").click()
+    start = page.get_by_role("button", name="Start all · 30 credits")
+    expect(start).to_be_visible()
+    page.get_by_label("10 s").check()
+    expect(start).to_have_count(0)  # this price is for something else now
+    expect(page.locator("[data-sum]")).to_have_text("90 credits")
+    page.get_by_role("button", name="Show every line and the price · free").click()
+    page.get_by_role("button", name="Start all · 90 credits").dblclick()
+    page.wait_for_url("**/matrix/*-*")
+    expect(page.locator(".shot")).to_have_count(4)
+    work()
+    expect(page.locator(".shot img")).to_have_count(4)
+    assert Generation.objects.count() == 4
+
+
+def test_marked_videos_are_compared(page: Page, portal: str, alice: User, sign_in: SignIn) -> None:
+    generations = [ask(alice, prompt=f"Shot {number}") for number in range(2)]
+    sign_in(alice)
+    page.goto(portal)
+    for generation in generations:
+        page.locator(f'#g-{generation.pk} [name="ids"]').check(force=True)
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**/compare?ids=*")
+    expect(page.locator(".tile")).to_have_count(2)
+
+
 @pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "zh-hans")])
 def test_every_page_is_for_everybody(
     page: Page, portal: str, alice: User, sign_in: SignIn, film: Generation, theme: str, language: str
@@ -195,6 +231,7 @@ def test_every_page_is_for_everybody(
         "finished": f"/g/{film.pk}",
         "wall": f"/compare?ids={film.pk},{waiting.pk}",
         "last frame": f"/g/{film.pk}/continue",
+        "matrix": "/matrix",
         "storyboards": "/storyboards",
         "new storyboard": f"/storyboards/new?from={film.pk}",
         "draft": f"/storyboards/{draft.pk}",
