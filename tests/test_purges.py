@@ -28,11 +28,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
 @pytest.fixture
 def film(alice: User, sandbox: Any, work: Any, picture: Callable[[int, int], str]) -> Generation:
-    """A stored video with a poster and a first frame, all real files."""
+    """A stored video with a poster, a first frame and the last one taken, all real files."""
     generation = ask(alice, prompt="A fox crosses a frozen lake.", images=[picture(640, 360)])
     work()
     generation.refresh_from_db()
     assert generation.status == Status.SUCCEEDED, generation.error_message
+    services.want_last_frame(generation)
+    work()
     return generation
 
 
@@ -54,7 +56,7 @@ def breaches() -> list[str]:
 def test_a_deleted_video_can_be_brought_back_for_seven_days_and_is_gone_after_that(
     alice: User, film: Generation, files: Callable[[], list[Path]]
 ) -> None:
-    assert len(files()) == 3
+    assert len(files()) == 4
     services.delete(film, actor=alice)
     days_pass(6.9)
     assert upkeep.purge() == 0
@@ -90,7 +92,7 @@ def test_killed_between_file_and_row_it_goes_on(
 def test_what_is_kept_is_never_touched(film: Generation, files: Callable[[], list[Path]]) -> None:
     days_pass(5_000)
     assert upkeep.purge() == 0
-    assert len(files()) == 3
+    assert len(files()) == 4
 
 
 def test_by_setting_old_ones_are_deleted_and_people_are_told_before(
