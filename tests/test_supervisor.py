@@ -57,6 +57,11 @@ def supervisor(script: str, grace: float) -> tuple[subprocess.Popen[str], int]:
     return process, session
 
 
+def gone(child: Child) -> None:
+    """Nobody of its session is left; the kernel takes a moment to bury whom it has killed."""
+    wait_until(lambda: not living(session=child.pid), 5)
+
+
 def test_nothing_is_left_after_kill_9_of_the_supervisor() -> None:
     process, session = supervisor(FAMILY, grace=5)
     process.kill()
@@ -75,14 +80,14 @@ def test_stopping_ends_grandchildren_and_orphans_too(children: list[Child]) -> N
     child = start(children, FAMILY)
     stop([child], 5)
     assert child.poll() == -signal.SIGTERM
-    assert not living(session=child.pid)
+    gone(child)
 
 
 def test_stopping_waits_only_as_long_as_it_was_told(children: list[Child]) -> None:
     child = start(children, STUBBORN)
     assert wait_until(lambda: stop([child], 0.5) is None, 5) < 2
     assert child.poll() == -signal.SIGKILL
-    assert not living(session=child.pid)
+    gone(child)
 
 
 def test_what_a_dead_child_leaves_behind_is_swept_up(children: list[Child]) -> None:

@@ -227,5 +227,5 @@ def test_queries_of_the_log_do_not_grow_with_it(alice: User, django_assert_max_n
         delivery.log.create(number=1, outcome="refused", status=500)
     WebhookDelivery.objects.update(next_try_at=Now())
     client = signed_in(alice)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         client.get(f"{PAGE}/{endpoint.pk}")

@@ -52,8 +52,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One browser for the whole session; a page of its own for every test comes from ``page``."""
+    from django.db import connections
     from playwright.sync_api import sync_playwright
 
+    # Once its loop lives in this thread, Django has other connections here, and nobody closes those of before.
+    connections.close_all()
     with sync_playwright() as playwright:
         # Its loop lives in this thread from now on, so Django believes that the ORM is called from async code.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
