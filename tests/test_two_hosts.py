@@ -35,7 +35,11 @@ def start(
         folder = tmp_path / name
         folder.mkdir()
         environment = environment_of_this_test(
-            settings, VAR_DIR=str(folder), POLL_MIN_SECONDS="1", POLL_BUDGET="100", OMNIMAAS_MAX_IN_FLIGHT="10"
+            settings,
+            VAR_DIR=str(folder),
+            POLL_MIN_SECONDS="1",
+            POLL_BUDGET="100",
+            OMNIMAAS_MAX_IN_FLIGHT="10",
         )
         with (folder / "worker.log").open("wb") as log:
             command = [sys.executable, ROOT / "manage.py", "worker", "--drain", "60"]
