@@ -16,7 +16,8 @@ from accounts.services import audit
 from generations import rulebook
 from generations.catalogue import BUILT_IN, Rules
 from generations.models import CatalogueVersion
-from kling_platform.errors import Forbidden, InvalidValue, WrongState
+from generations.services.operators import check_operator
+from kling_platform.errors import InvalidValue, WrongState
 
 # A process asks the database once in this many seconds; a price is the one that its rules name, so nobody
 # pays another than the one he was shown by more than that.
@@ -75,7 +76,7 @@ def publish_rules(
     ``base`` is the version that the editor started from: where another one was published meanwhile,
     ``WrongState``. Raises ``InvalidValue`` for rules that make no sense, or that change nothing.
     """
-    _check_admin(actor)
+    check_operator(actor)
     now = timezone.now()
     if effective_from is not None and effective_from < now:
         raise InvalidValue(_("This time is over. Choose one that is still to come."), param="effective_from")
@@ -118,7 +119,7 @@ def publish_rules(
 @transaction.atomic
 def withdraw_rules(version: str, *, actor: User) -> None:
     """Take back a version that has not begun; ``WrongState`` once it has."""
-    _check_admin(actor)
+    check_operator(actor)
     if not CatalogueVersion.objects.planned().filter(version=version).delete()[0]:
         raise WrongState(_("This version has begun, or is gone. Publish another one instead."))
     audit("catalogue.withdraw", version, actor=actor)
@@ -140,8 +141,3 @@ def _next_version(now: datetime) -> str:
     day = f"{timezone.localtime(now):%Y-%m-%d}"
     taken = CatalogueVersion.objects.filter(version__startswith=day).count()
     return f"{day}.{taken + 1}" if taken else day
-
-
-def _check_admin(actor: User) -> None:
-    if actor.role != User.Role.ADMIN or not actor.is_active:
-        raise Forbidden(_("Only an admin may change the catalogue and its prices."))

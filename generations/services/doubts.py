@@ -13,16 +13,17 @@ from accounts.models import User
 from accounts.services import audit
 from generations import lifecycle
 from generations.models import UPSTREAM_ID_LENGTH, AttachWish, Generation, Status
+from generations.services.operators import check_operator
 from generations.services.outcomes import fail_and_release
 from generations.services.paces import first_gap
 from generations.services.wakeups import wake_confirm
-from kling_platform.errors import Forbidden, InvalidValue, WrongState
+from kling_platform.errors import InvalidValue, WrongState
 
 
 @transaction.atomic
 def attach_id(generation: Generation, *, upstream_id: str, actor: User, reason: str) -> AttachWish:
     """Wish that this id of upstream is ours; a task asks upstream, and the page shows "checking" until then."""
-    _check_operator(actor)
+    check_operator(actor)
     reason = _checked_reason(reason)
     upstream_id = upstream_id.strip()
     if not 0 < len(upstream_id) <= UPSTREAM_ID_LENGTH or not upstream_id.isprintable():
@@ -71,7 +72,7 @@ def write_off(generation: Generation, *, actor: User, reason: str) -> None:
 
 @transaction.atomic
 def _end(generation: Generation, *, actor: User, reason: str, note: str) -> None:
-    _check_operator(actor)
+    check_operator(actor)
     reason = _checked_reason(reason)
     _in_doubt(generation, Q())
     fail_and_release(
@@ -83,11 +84,6 @@ def _end(generation: Generation, *, actor: User, reason: str, note: str) -> None
 def pending_wish(generation_id: uuid.UUID) -> AttachWish | None:
     """The wish that upstream has still to be asked about."""
     return AttachWish.objects.filter(generation_id=generation_id, answer="").select_related("actor").first()
-
-
-def _check_operator(actor: User) -> None:
-    if actor.role != User.Role.ADMIN or not actor.is_active:
-        raise Forbidden(_("Only an admin may decide about a generation in doubt."))
 
 
 def _checked_reason(reason: str) -> str:

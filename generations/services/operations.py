@@ -19,8 +19,9 @@ from accounts.models import User
 from accounts.services import audit
 from generations import dispatch
 from generations.models import OPEN, Alarm, Generation, Status, Upstream, WebhookDelivery, Worker
+from generations.services.operators import check_operator
 from generations.services.wakeups import wake_dispatch, wake_store
-from kling_platform.errors import Forbidden, InvalidValue, WrongState
+from kling_platform.errors import InvalidValue, WrongState
 from kling_platform.text import check_text
 
 LATELY = timedelta(hours=24)
@@ -37,7 +38,7 @@ KEPT_SECONDS = 2.0
 @transaction.atomic
 def pause_sending(*, actor: User, reason: str) -> None:
     """Send nothing more until ``resume_sending``; everybody sees why. Running ones go on to their end."""
-    _check_operator(actor)
+    check_operator(actor)
     reason = check_text(reason, param="reason").strip()[:200]
     if not reason:
         raise InvalidValue(_("Say why: everybody will read it."), param="reason")
@@ -50,7 +51,7 @@ def pause_sending(*, actor: User, reason: str) -> None:
 @transaction.atomic
 def resume_sending(*, actor: User) -> None:
     """Send again, beginning with what has waited longest; nobody's 24 hours ran meanwhile."""
-    _check_operator(actor)
+    check_operator(actor)
     if not dispatch.resume():
         raise WrongState(_("Nothing is paused; nothing was changed."))
     audit("sending.resume", "upstream", actor=actor)
@@ -85,11 +86,6 @@ def forget_pause() -> None:
     _kept = None
 
 
-def _check_operator(actor: User) -> None:
-    if actor.role != User.Role.ADMIN or not actor.is_active:
-        raise Forbidden(_("Only an admin may do this."))
-
-
 # --- what is stuck ------------------------------------------------------------
 
 
@@ -108,7 +104,7 @@ def stuck_stores() -> QuerySet[Generation]:
 @transaction.atomic
 def store_now(generation: Generation, *, actor: User) -> None:
     """Try at once, instead of when its turn comes; ``WrongState`` where there is nothing to store."""
-    _check_operator(actor)
+    check_operator(actor)
     rows = Generation.objects.filter(pk=generation.pk, status=Status.STORING)
     if not rows.update(next_check_at=Now()):
         raise WrongState(_("It is not being stored any more; nothing was changed. Look again."))
