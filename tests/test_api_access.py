@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def refused(owner: User) -> list[tuple[str, Api, int, str]]:
     revoked, revoked_text = make_key(owner, label="revoked")
     revoke_key(owner, revoked.pk)
     ended, ended_text = make_key(owner, label="ended")
-    ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now())
+    ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     left = person("left")
     left_text = make_key(left, label="left")[1]
     set_active(left, False, actor=None)

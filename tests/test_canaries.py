@@ -102,7 +102,7 @@ def people_and_keys(cage: Cage) -> tuple[User, Caller, dict[str, str]]:
     limits = people.Limits(expires_at=timezone.now() + timedelta(seconds=1))
     ended, text = people.make_key(owner, label="ended", limits=limits)
     texts["ended key"] = cage.keep("ended key", text)
-    ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now())
+    ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     texts["forged key"] = cage.keep("forged key", keys.make().text)
     texts["mistyped key"] = cage.keep("mistyped key", keys.make().text[:-2] + "!!")
     texts["gateway's key"] = cage.keep("gateway's key", "sk-" + odd())

@@ -91,7 +91,7 @@ def test_use_is_noted_at_most_once_a_minute(alice: User, alice_key: str) -> None
 def test_what_opens_nothing_notes_nothing(alice: User, alice_key: str) -> None:
     body = alice_key[:14] + keys.make().text[14:-6]
     keys.find(body + keys._checksum(body))
-    ApiKey.objects.update(expires_at=timezone.now())
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     keys.find(alice_key)
     assert alice.api_keys.get().last_used_at is None
 
@@ -126,7 +126,7 @@ def test_both_ways_to_note_use_agree(alice: User, alice_key: str) -> None:
 def test_a_key_ends_by_itself(alice: User, alice_key: str) -> None:
     ApiKey.objects.update(expires_at=timezone.now() + timedelta(minutes=1))
     assert keys.find(alice_key)
-    ApiKey.objects.update(expires_at=timezone.now())
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert keys.find(alice_key) is None
     assert "has ended" in keys.why_ended(alice_key)
 
@@ -135,7 +135,7 @@ def test_a_renewed_key_opens_with_both_secrets_for_a_while(alice: User, alice_ke
     key, new = services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=24)
     assert new != alice_key and new[:14] == alice_key[:14]
     assert keys.find(new) == keys.find(alice_key) == key
-    ApiKey.objects.update(old_until=timezone.now())
+    ApiKey.objects.update(old_until=timezone.now() - timedelta(seconds=1))
     assert keys.find(alice_key) is None and keys.find(new)
     assert "replaced by a new one" in keys.why_ended(alice_key)
     assert keys.why_ended("klp_" + "0" * 48) == ""

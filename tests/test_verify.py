@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.core.files.base import ContentFile
@@ -87,7 +88,9 @@ def world(alice: User, bob: User) -> None:
     InputImage.objects.create(
         generation=Generation.objects.filter(user=bob).latest("created_at"), position=0, file=picture
     )
-    Wallet.objects.filter(quota__user=alice).update(starts_at=timezone.now(), ends_at=timezone.now())
+    Wallet.objects.filter(quota__user=alice).update(
+        starts_at=timezone.now() - timedelta(days=1), ends_at=timezone.now() - timedelta(seconds=1)
+    )
     quotas.balances(alice)
 
 
