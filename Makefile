@@ -10,6 +10,7 @@ PG ?= auto
 BROWSER ?= auto
 CLIENTS ?= auto
 JOBS ?= 2
+RERUNS ?= 0
 R ?=
 export PORT
 
@@ -34,8 +35,8 @@ run: install
 install: $(RUN_READY) $(MESSAGES) $(STATIC_READY)
 
 test: check $(STATIC_READY)
-	$(PYTEST) -n $(JOBS) --dist worksteal --pg=$(PG) --browser=$(BROWSER) --clients=$(CLIENTS)
-	$(PYTEST) -n $(JOBS) --dist worksteal --db=sqlite --pg=$(PG) --browser=$(BROWSER) --clients=$(CLIENTS)
+	$(PYTEST) -n $(JOBS) --dist worksteal --reruns $(RERUNS) --pg=$(PG) --browser=$(BROWSER) --clients=$(CLIENTS)
+	$(PYTEST) -n $(JOBS) --dist worksteal --reruns $(RERUNS) --db=sqlite --pg=$(PG) --browser=$(BROWSER) --clients=$(CLIENTS)
 
 check: $(TEST_READY) $(MESSAGES)
 	$(PY) -m ruff check .
