@@ -39,9 +39,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "accounts.rates": (*BASE, "accounts.models"),
     "accounts.links": (*BASE, "accounts.models"),
     "accounts.quotas": (*BASE, "accounts.models", "accounts.ledger", "accounts.periods"),
+    "accounts.rosters": (*BASE, "accounts.models"),
     "accounts.services*": (
         *BASE,
-        *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys", "links")),
+        *(f"accounts.{name}" for name in ("models", "ledger", "quotas", "keys", "links", "rosters")),
         "accounts.services.*",
     ),
     "generations.models*": (*BASE, "generations.models.*"),

@@ -1,12 +1,14 @@
 from django.urls import path
 
-from accounts.manage import audit_views, people_views, requests_views, views
+from accounts.manage import audit_views, import_views, people_views, requests_views, views
 
 urlpatterns = [
     path("", views.index, name="manage"),
     path("people", people_views.people, name="manage_people"),
     path("people.csv", people_views.export, name="manage_people_export"),
     path("people/invite", people_views.invite, name="manage_invite"),
+    path("people/import", import_views.import_people, name="manage_import"),
+    path("people/import/example.csv", import_views.example, name="manage_import_example"),
     path("people/<int:user_id>", people_views.person, name="manage_person"),
     path("people/<int:user_id>/role", people_views.set_role, name="manage_role"),
     path("people/<int:user_id>/suspend", people_views.suspend, name="manage_suspend"),

@@ -90,7 +90,10 @@ class TeamManager(models.Manager["Team"]):
         """The teams whose people and rules this person decides about: all for admins, a manager's own."""
         if not user.is_active or user.role not in (User.Role.ADMIN, User.Role.MANAGER):
             return self.none()
-        return self.all() if user.role == User.Role.ADMIN else self.filter(members=user)
+        if user.role == User.Role.ADMIN:
+            return self.all()
+        # By id, not by a join: whoever asks on for members of these teams means all of them.
+        return self.filter(pk__in=Team.members.through.objects.filter(user=user).values("team_id"))
 
     def visible_to(self, user: User) -> models.QuerySet[Team]:
         """Those that are managed; finance looks at all."""

@@ -9,6 +9,7 @@ from accounts.services.asking import (
 )
 from accounts.services.auditing import audit
 from accounts.services.credits import DEFAULT_CREDITS, DEFAULT_PERIOD, adjust, grant, lift_quota, set_quota
+from accounts.services.importing import Plan, apply_import, plan_import
 from accounts.services.invitations import (
     accept,
     invitations_of,
@@ -45,10 +46,12 @@ __all__ = [
     "DEFAULT_CREDITS",
     "DEFAULT_PERIOD",
     "Limits",
+    "Plan",
     "Provisioned",
     "accept",
     "add_member",
     "adjust",
+    "apply_import",
     "ask_for_credits",
     "audit",
     "change_key",
@@ -69,6 +72,7 @@ __all__ = [
     "make_user",
     "mark_read",
     "notify",
+    "plan_import",
     "provision",
     "record_mailed",
     "record_notice_mailed",

@@ -57,11 +57,8 @@ def _find(request: HttpRequest, team_id: int) -> Team:
 @rooms.look(ROOM)
 def teams(request: HttpRequest) -> HttpResponse:
     """The teams that the viewer may see."""
-    # Counted in a query of its own: a manager's teams are found by a join over the same people.
-    counted = Team.objects.filter(pk__in=Team.objects.visible_to(_me(request)).values("pk"))
-    rows = quotas.with_usage(
-        counted.annotate(people=Count("members")).select_related("quota"), "quota__wallets"
-    )
+    counted = Team.objects.visible_to(_me(request)).annotate(people=Count("members"))
+    rows = quotas.with_usage(counted.select_related("quota"), "quota__wallets")
     page = table(request.GET, rows, COLUMNS, first="name", search=("name",))
     for row in page.rows:
         quota = getattr(row, "quota", None)
