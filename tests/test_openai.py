@@ -13,6 +13,7 @@ import openai
 import pytest
 from django.core.signals import request_started
 
+from accounts import services as people
 from accounts.models import User
 from accounts.quotas import current_wallet
 from generations import services
@@ -92,6 +93,8 @@ def meanwhile(work: Work) -> Callable[[Callable[[], Any]], Any]:
 def test_it_creates_polls_downloads_lists_and_deletes(
     client: openai.OpenAI, sandbox: Any, meanwhile: Any, alice: User, picture: Callable[[int, int], str]
 ) -> None:
+    film_team = people.make_team("Film", actor=None)
+    people.add_member(film_team, alice, actor=None)
     with hearing() as asked:
         video = meanwhile(lambda: client.videos.create_and_poll(**WORDS, seconds="5", size="720x1280"))
     assert (video.status, video.progress, video.seconds) == ("completed", 100, "5")
@@ -110,11 +113,18 @@ def test_it_creates_polls_downloads_lists_and_deletes(
     moved = client.videos.create(
         **WORDS,
         input_reference=frame,
-        extra_body={"metadata": {"mode": "pro", "sound": "on", "cfg_scale": 0.5, "negative_prompt": "人"}},
+        extra_body={
+            "metadata": {"mode": "pro", "sound": "on", "cfg_scale": 0.5, "negative_prompt": "人"},
+            "team": "Film",
+            "visibility": "team",
+            "tags": ["spring", "海"],
+        },
     )
     second = Generation.objects.get(pk=moved.id)
     assert (second.mode, second.sound, second.images.get().width) == ("pro", True, 640)
     assert second.metadata == {"cfg_scale": 0.5, "negative_prompt": "人"}
+    assert (second.team, second.visibility) == (film_team, "team")
+    assert sorted(tag.name for tag in second.tags.all()) == ["spring", "海"]
     ends = client.videos.create(
         model="kling-v2-5-turbo-pro",
         prompt="x",
@@ -220,6 +230,9 @@ GOOD = list(WORDS.items())
 IMAGE = b"\xff\xd8\xff"
 HOSTILE: dict[str, tuple[dict[str, Any], str | None]] = {
     "an unknown field": (form(*GOOD, ("n", "4")), "n"),
+    "a team that is not ours": (form(*GOOD, ("team", "Film")), "team"),
+    "tags without a list": (form(*GOOD, ("tags", "a")), "tags"),
+    "a file for a tag": (form(*GOOD, ("tags[]", IMAGE)), "tags"),
     "an unknown option": (form(*GOOD, ("metadata[n]", "4")), "metadata.n"),
     "our own word": (form(*GOOD, ("duration", "5")), "duration"),
     "a second prompt": (form(*GOOD, ("prompt", "y")), "prompt"),
@@ -280,9 +293,13 @@ def test_json_does_it_too(alice_key: str) -> None:
             "size": "960x960",
             "input_reference": {"image_url": "https://example.com/a.jpg"},
             "metadata": {"mode": "pro"},
+            "team": None,
+            "visibility": "private",
+            "tags": ["spring"],
         },
     )
     assert answer.status_code == 200, answer.content
     made = Generation.objects.get()
     assert (made.seconds, made.size, made.mode) == (10, "1:1", "pro")
+    assert (made.team, [tag.name for tag in made.tags.all()]) == (None, ["spring"])
     assert answer.json()["size"] == "1440x1440"

@@ -14,7 +14,8 @@ from kling_platform.errors import InvalidValue, PlatformError
 
 COLUMNS = (*public.COLUMNS, "prompt", "mode", "price_version", "next_check_at")
 PIXELS = ("video__width", "video__height")
-FIELDS = ("model", "prompt", "seconds", "size", "input_reference", "images", "metadata")
+OURS = ("team", "visibility", "tags")  # of the platform, as on the gateway's wire
+FIELDS = ("model", "prompt", "seconds", "size", "input_reference", "images", "metadata", *OURS)
 
 QUEUED, IN_PROGRESS, COMPLETED, FAILED = "queued", "in_progress", "completed", "failed"
 

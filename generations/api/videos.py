@@ -15,7 +15,7 @@ from generations import services
 from generations.api import history
 from generations.api import video_documents as documents
 from generations.api.content import serve_poster, serve_video
-from generations.api.creating import once_from, respond
+from generations.api.creating import apart, once_from, respond
 from generations.api.history import nothing_here
 from generations.api.openai import COLUMNS, PIXELS, as_openai, named_as_sent, poll_after, to_request
 from generations.api.pages import as_list
@@ -44,7 +44,8 @@ def _own(request: Request, video_id: uuid.UUID) -> Generation:
 def _quote(request: Request, body: dict[str, Any]) -> services.Quote:
     user, key = cast(User, request.user), cast(ApiKey, request.auth)
     try:
-        quote = services.quote(user=user, api_key=key, request=to_request(body))
+        asked, _tags = apart(to_request(body))
+        quote = services.quote(user=user, api_key=key, request=asked)
     except PlatformError as unreadable:
         return services.Quote(refusals=(unreadable,))
     for refusal in quote.refusals:
@@ -65,9 +66,9 @@ class Videos(ApiView):
             return Response(as_quote(_quote(request, body)))
         once = once_from(request, body, as_openai)
         try:
-            asked = to_request(body)
+            asked, tags = apart(to_request(body))
             answered = services.make_once(
-                once, lambda: services.create(user=user, api_key=key, request=asked, once=once)
+                once, lambda: services.create(user=user, api_key=key, request=asked, tags=tags, once=once)
             )
         except PlatformError as refusal:
             raise named_as_sent(refusal, body) from refusal

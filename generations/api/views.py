@@ -14,7 +14,7 @@ from accounts.models import ApiKey, User
 from generations import links, public, services
 from generations.api import answers, documents, exports, history
 from generations.api.content import serve_video
-from generations.api.creating import once_from, respond
+from generations.api.creating import apart, once_from, respond
 from generations.api.history import nothing_here, own_rows
 from generations.api.quotes import as_quote, is_dry
 from generations.api.waiting import waited
@@ -44,14 +44,14 @@ class Generations(ApiView):
         return super().creates(request) and not is_dry(request)
 
     def post(self, request: Request) -> Response:
-        user, key, body = _user(request), cast(ApiKey, request.auth), dict(_body(request))
-        once = once_from(request, dict(body), public.as_created)
-        tags = services.read_tags(body.pop("tags", None))  # ours: the gateway's wire has none
+        user, key = _user(request), cast(ApiKey, request.auth)
+        once = once_from(request, _body(request), public.as_created)
+        asked, tags = apart(_body(request))
         if is_dry(request):
-            return Response(as_quote(services.quote(user=user, api_key=key, request=body)))
+            return Response(as_quote(services.quote(user=user, api_key=key, request=asked)))
         answered = services.make_once(
             once,
-            lambda: services.create(user=user, api_key=key, request=body, tags=tags, once=once),
+            lambda: services.create(user=user, api_key=key, request=asked, tags=tags, once=once),
         )
         made = uuid.UUID(answered.answer["id"])
         return waited(request, respond(answered), lambda: _own(request, made), public.as_video)
