@@ -12,13 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC
 from typing import Any
 
-from django.conf import settings
-from django.core.mail import send_mail
-from django.urls import reverse
-from django.utils.translation import gettext as _
-
 from generations import lanes, public, services, webhooks
-from generations.models import WebhookDelivery, WebhookEndpoint, WebhookTry
+from generations.models import WebhookDelivery, WebhookTry
 from kling_platform.supervisor import draining
 
 log = logging.getLogger(__name__)
@@ -96,25 +91,3 @@ def _record(due: services.DeliveryDue, future: Future[webhooks.Answer]) -> None:
 def forget() -> int:
     """Every hour: delete what is over for long. Returns how many rows went."""
     return services.forget_deliveries()
-
-
-def tell_owner(endpoint_id: str) -> bool:
-    """Say by e-mail, where there is an address, that an endpoint is not called any more; its page says it too."""
-    rows = WebhookEndpoint.objects.select_related("user").exclude(stopped="")
-    endpoint = rows.filter(pk=endpoint_id, deleted_at__isnull=True).first()
-    if endpoint is None or not endpoint.user.email:
-        return False
-    page = f"{settings.PUBLIC_URL}{reverse('webhook', args=[endpoint.pk])}"
-    send_mail(
-        _("Your webhook was stopped: %(name)s") % {"name": str(endpoint)[:100]},
-        _(
-            "The webhook %(name)s is not called any more: %(why)s.\n\n"
-            "Your videos are not affected. Events from now on are not kept for it; what could not be delivered "
-            "stands in its log for 30 days. When the receiver works again, resume the webhook and send the log's "
-            "failures again:\n%(page)s\n"
-        )
-        % {"name": endpoint, "why": endpoint.get_stopped_display(), "page": page},
-        None,
-        [endpoint.user.email],
-    )
-    return True

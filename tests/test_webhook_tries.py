@@ -52,8 +52,9 @@ def test_ten_tries_then_it_is_given_up_and_the_owner_is_told(alice: User, listen
     assert endpoint.stopped == "failing"
     (message,) = mail.outbox
     assert message.to == ["alice@example.com"]
-    assert message.subject == "Your webhook was stopped: render farm"
+    assert message.subject == "Your webhook was stopped, because it did not answer for three days: render farm"
     assert f"/account/webhooks/{endpoint.pk}" in message.body
+    assert alice.notices.get().kind == "webhook"
     canceled(alice)
     work_off()
     assert WebhookDelivery.objects.count() == 1, "a stopped endpoint hears no more"
@@ -97,7 +98,8 @@ def test_gone_stops_it_at_once(alice: User, listen: Listen) -> None:
     assert len(receiver.heard) == 1
     assert WebhookEndpoint.objects.get().stopped == "gone"
     assert set(WebhookDelivery.objects.values_list("status", flat=True)) == {"failed"}
-    assert "410" in mail.outbox[0].body
+    assert "410 (gone)" in alice.notices.get().sentence
+    assert "410 (gone)" in mail.outbox[0].body
 
 
 def test_without_an_address_nobody_is_mailed(alice: User, listen: Listen) -> None:
@@ -106,6 +108,7 @@ def test_without_an_address_nobody_is_mailed(alice: User, listen: Listen) -> Non
     work_off()
     assert WebhookEndpoint.objects.get().stopped == "gone"
     assert mail.outbox == []
+    assert alice.notices.get().link == f"/account/webhooks/{alice.webhooks.get().pk}", "the inbox has it"
 
 
 # --- secrets --------------------------------------------------------------------------

@@ -76,7 +76,8 @@ class Notice(models.Model):
             "low": _("%(percent)s %% of a quota are used: %(left)s credits are left."),
             "done": _("Ready: %(prompt)s"),
             "failed": _("Failed, and not charged: %(prompt)s"),
-            "webhook": _("Your webhook was stopped, because it did not answer: %(name)s"),
+            "webhook": _("Your webhook was stopped, because it did not answer for three days: %(name)s"),
+            "webhook_gone": _("Your webhook was stopped, because it answered 410 (gone): %(name)s"),
         }[self.facts.get("as", self.kind)]
         return (text % _Facts(self.facts)).strip()
 

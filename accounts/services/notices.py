@@ -10,8 +10,8 @@ from django_q.tasks import async_task
 
 from accounts.models import Notice, User
 
-# A letter for these, whatever was chosen: somebody waits for an answer, or just got one.
-ALWAYS_MAILED = (Notice.Kind.ASKED, Notice.Kind.DECIDED, Notice.Kind.LOW)
+# A letter for these, whatever was chosen: somebody waits for an answer, just got one, or has to act.
+ALWAYS_MAILED = (Notice.Kind.ASKED, Notice.Kind.DECIDED, Notice.Kind.LOW, Notice.Kind.WEBHOOK)
 
 
 def notify(users: Iterable[User], kind: str, *, link: str = "", **facts: Any) -> list[Notice]:

@@ -11,8 +11,9 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
-from django_q.tasks import async_task
 
+from accounts.models import Notice
+from accounts.services import notify
 from generations.models import WebhookDelivery, WebhookEndpoint, WebhookTry
 
 # Waits between ten tries, in seconds: 75 hours in all, as Standard Webhooks proposes.
@@ -26,6 +27,8 @@ BATCH = 500
 GONE_STATUS = 410
 
 Stopped, Outcome = WebhookEndpoint.Stopped, WebhookTry.Outcome
+# What its owner is told (see ``Notice.sentence``).
+SENTENCES = {Stopped.FAILING: "webhook", Stopped.GONE: "webhook_gone"}
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,11 @@ def _silent_since(endpoint_id: uuid.UUID, since: datetime | None) -> bool:
     return WebhookEndpoint.objects.filter(never, pk=endpoint_id).exists()
 
 
-def _stop_by_itself(endpoint_id: uuid.UUID, why: str) -> None:
+def _stop_by_itself(endpoint_id: uuid.UUID, why: Stopped) -> None:
     if stop(endpoint_id, why):
-        async_task("generations.deliveries.tell_owner", str(endpoint_id))
+        endpoint = WebhookEndpoint.objects.select_related("user").get(pk=endpoint_id)
+        facts = {"name": str(endpoint)[:100], "as": SENTENCES[why]}
+        notify([endpoint.user], Notice.Kind.WEBHOOK, link=f"/account/webhooks/{endpoint_id}", **facts)
 
 
 def _wait(tries: int) -> timedelta:
