@@ -81,11 +81,13 @@ def tags_of(generation: Generation) -> list[str]:
 
 
 def queue_of(found: Forecast | None) -> dict[str, int | None]:
-    """Its place, while it waits, and the seconds until it is made, for half of all and for nine of ten."""
+    """Its place, while it waits, and the seconds until it is made, for half of all and for nine of ten;
+    whether an operator holds it back."""
     return {
         "position": found.position if found else None,
         "eta_seconds": found.likely if found else None,
         "eta_seconds_at_most": found.at_most if found else None,
+        "paused": found is not None and found.paused,
     }
 
 

@@ -21,7 +21,7 @@ from accounts import services as accounts
 from accounts import triggers
 from accounts.models import User
 from generations.models import Generation, Status
-from generations.services import forget_rules
+from generations.services import forecasts, forget_rules
 from generations.services.operations import forget_pause
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _rules_are_read_anew() -> None:
     """What a process remembers of the catalogue, and of a pause, is of the test before."""
     forget_rules()
     forget_pause()
+    forecasts.forget()
 
 
 @pytest.fixture(autouse=True)

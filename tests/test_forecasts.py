@@ -7,9 +7,9 @@ import pytest
 from generations import dispatch, services
 from generations.models import Generation
 from generations.services import forecasts, paces
-from generations.services.forecasts import forecast, forecast_new
+from generations.services.forecasts import Forecast, forecast, forecast_new
 from generations.services.paces import Kind
-from tests.api import Api
+from tests.api import TEXT, Api
 from tests.makers import ask
 from tests.portal import signed_in
 
@@ -88,6 +88,29 @@ def test_while_nothing_is_sent_no_time_is_told(alice, boss, stopped):
     )
     found = forecast(waits)
     assert (found.position, found.likely, found.at_most) == (1, None, None)
+    assert found.paused is (stopped == "paused")
+
+
+def test_a_pause_is_told_wherever_a_time_would_be(alice, alice_key, boss):
+    made(alice, 30, 60.0)
+    running = ask(alice)
+    dispatch.claim(1)
+    forecasts.forget()
+    services.pause_sending(actor=boss, reason="x")
+    eta = signed_in(alice).get("/new/eta?model=kling-v2-5-turbo-std&mode=std&seconds=5").content.decode()
+    assert "sending is paused" in eta and "ready in" not in eta
+    quoted = Api(alice_key).post("/v1/video/generations?dry_run=1", TEXT).json()["queue"]
+    assert quoted == {"position": 1, "eta_seconds": None, "eta_seconds_at_most": None, "paused": True}
+    waits = ask(alice)
+    assert "Next in the queue · sending is paused" in cards(alice, waits)
+    on = Api(alice_key).get(f"/v1/video/generations/{running.pk}").json()["queue"]
+    assert on["eta_seconds"] and not on["paused"], "what is in the making goes on"
+
+
+def test_a_pause_is_told_to_the_first_in_an_empty_queue(alice, boss):
+    made(alice, 30, 60.0)
+    services.pause_sending(actor=boss, reason="x")
+    assert forecast_new(STD, alice.pk) == Forecast(1, None, None, paused=True)
 
 
 def test_a_page_of_thirty_asks_once_every_two_seconds(alice, django_assert_num_queries):
@@ -103,7 +126,7 @@ def test_programs_and_people_are_told(alice, alice_key):
     ask(alice)
     waits = ask(alice)
     told = Api(alice_key).get(f"/v1/video/generations/{waits.pk}").json()
-    assert told["queue"] == {"position": 2, "eta_seconds": 80, "eta_seconds_at_most": 80}
+    assert told["queue"] == {"position": 2, "eta_seconds": 80, "eta_seconds_at_most": 80, "paused": False}
     assert "Number 2 in the queue · ready in 1 to 2 minutes, usually" in cards(alice, waits)
     dispatch.claim(1)
     forecasts.forget()

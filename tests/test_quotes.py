@@ -46,7 +46,12 @@ def test_a_quote_names_price_purse_and_place_and_writes_nothing(alice: User, ali
         ("user", 985, 970),
         ("key", 40, 25),
     ]
-    assert quote["queue"] == {"position": 2, "eta_seconds": None, "eta_seconds_at_most": None}
+    assert quote["queue"] == {
+        "position": 2,
+        "eta_seconds": None,
+        "eta_seconds_at_most": None,
+        "paused": False,
+    }
     assert (everything(), OrmQ.objects.count(), Event.objects.count(), Session.objects.count()) == before
 
 

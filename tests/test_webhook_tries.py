@@ -52,7 +52,9 @@ def test_ten_tries_then_it_is_given_up_and_the_owner_is_told(alice: User, listen
     assert endpoint.stopped == "failing"
     (message,) = mail.outbox
     assert message.to == ["alice@example.com"]
-    assert message.subject == "Your webhook was stopped, because it did not answer for three days: render farm"
+    assert (
+        message.subject == "Your webhook was stopped, because it did not answer for three days: render farm"
+    )
     assert f"/account/webhooks/{endpoint.pk}" in message.body
     assert alice.notices.get().kind == "webhook"
     canceled(alice)

@@ -35,7 +35,9 @@ def once_from(request: Request, asked: Any, answer: Callable[[Any], dict[str, An
 
 def apart(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The request, and its tags: those are no part of a recipe. ``InvalidValue`` where they can be none."""
-    return {name: value for name, value in body.items() if name != "tags"}, services.read_tags(body.get("tags"))
+    return {name: value for name, value in body.items() if name != "tags"}, services.read_tags(
+        body.get("tags")
+    )
 
 
 def respond(answered: services.Answered, headers: dict[str, str] | None = None) -> Response:

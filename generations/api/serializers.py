@@ -158,6 +158,11 @@ class QueueSerializer(serializers.Serializer[Any]):
     eta_seconds_at_most = serializers.IntegerField(
         allow_null=True, help_text=_("The same, as it took nine of ten.")
     )
+    paused = serializers.BooleanField(
+        help_text=_(
+            "true: the platform's operators have stopped sending, and nothing waiting begins meanwhile."
+        )
+    )
 
 
 class VideoSerializer(CreatedSerializer):

@@ -26,11 +26,13 @@ MOST = 5_000
 @dataclass(frozen=True)
 class Forecast:
     """``position`` is 1 for the next to be sent, None once sent. Seconds from now until it is made, for
-    half of all and for nine of ten; None before enough of the kind were made, and while nothing is sent."""
+    half of all and for nine of ten; None before enough of the kind were made, and while nothing is sent.
+    ``paused``: it waits, and an operator has stopped sending; nobody knows for how long."""
 
     position: int | None
     likely: int | None
     at_most: int | None
+    paused: bool = False
 
 
 # How soon a row has its turn, when it was made, its id: sorted, this is the order in which ``dispatch`` sends.
@@ -47,7 +49,8 @@ class Board:
     places: dict[uuid.UUID, Place]
     turns: Counter[int]  # of each user: what is in flight, and what waits
     in_flight: int
-    halted: bool
+    halted: bool  # by the circuit, or by an operator:
+    paused: bool
 
 
 _kept: Board | None = None
@@ -88,27 +91,36 @@ def _board(*, anew: bool = False) -> Board:
 
 
 def _read() -> Board:
-    """One query for all: what waits, what is in flight, and whether anything is sent at all."""
-    halted = Upstream.objects.filter(Q(paused_at__isnull=False) | Q(circuit=Upstream.Circuit.OPEN))
+    """One query for all: what waits, what is in flight, and whether anything is sent at all.
+
+    Where nothing waits, that has to be asked by itself.
+    """
+    paused, halted = Q(paused_at__isnull=False), Q(circuit=Upstream.Circuit.OPEN)
     both = dispatch.in_flight() | Generation.objects.filter(status=Status.QUEUED)
-    rows = both.order_by("created_at", "pk").annotate(halted=Exists(halted))
-    found = list(rows.values_list("status", "user_id", "created_at", "pk", "halted")[:MOST])
+    rows = both.order_by("created_at", "pk").annotate(
+        paused=Exists(Upstream.objects.filter(paused)),
+        halted=Exists(Upstream.objects.filter(paused | halted)),
+    )
+    found = list(rows.values_list("status", "user_id", "created_at", "pk", "halted", "paused")[:MOST])
     turns = Counter(row[1] for row in found if row[0] != Status.QUEUED)
     in_flight = turns.total()
     places = {}
-    for status, user_id, created_at, pk, _halted in found:
+    for status, user_id, created_at, pk, *_stopped in found:
         if status == Status.QUEUED:
             places[pk] = (turns[user_id], created_at, pk)
             turns[user_id] += 1
-    return Board(
-        time.monotonic(), sorted(places.values()), places, turns, in_flight, any(row[-1] for row in found)
-    )
+    if found:
+        is_halted, is_paused = found[0][-2:]
+    else:
+        is_paused = Upstream.objects.filter(paused).exists()
+        is_halted = is_paused or Upstream.objects.filter(halted).exists()
+    return Board(time.monotonic(), sorted(places.values()), places, turns, in_flight, is_halted, is_paused)
 
 
 def _waiting(kind: Kind, board: Board, place: Place) -> Forecast:
     before = bisect_left(board.order, place)
     if board.halted:
-        return Forecast(before + 1, None, None)
+        return Forecast(before + 1, None, None, board.paused)
     slots = settings.OMNIMAAS_MAX_IN_FLIGHT
     ahead = max(0, before + board.in_flight - slots + 1)
     median = past(kind).quantile(0.5)

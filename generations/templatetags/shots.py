@@ -133,6 +133,8 @@ def _queued(found: services.Forecast) -> str:
         if found.position == 1
         else _("Number %(position)d in the queue") % {"position": found.position}
     )
+    if found.paused:
+        return _("%(place)s · sending is paused") % {"place": place}
     if found.at_most is None:
         return place
     return _("%(place)s · ready in %(time)s, usually") % {"place": place, "time": _span(found)}
