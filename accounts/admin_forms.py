@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services
 from accounts.models import ApiKey, Quota, User
+from kling_platform.text import whole_number
 
 
 class NewUserForm(BaseUserCreationForm):
@@ -76,7 +77,7 @@ class SetQuotaForm(ReasonForm):
         """The version of a quota that the editor saw; 0, which nothing has, when it was not on the page."""
         pairs = (pair.partition(":") for pair in self.cleaned_data["seen"].split(","))
         seen = {key: value for key, _colon, value in pairs}.get(str(quota_id), "")
-        return int(seen) if seen.isdecimal() and len(seen) < 10 else 0
+        return whole_number(seen, most=10**9) or 0
 
 
 class GrantForm(ReasonForm):

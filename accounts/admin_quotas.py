@@ -22,6 +22,7 @@ from accounts.admin_forms import AdjustForm, GrantForm, NewQuotaForm, SetQuotaFo
 from accounts.models import ApiKey, Quota, User
 from accounts.quotas import usage, with_usage
 from kling_platform.errors import PlatformError
+from kling_platform.text import whole_number
 
 AT_ONCE = 200  # quotas in one operation
 
@@ -155,7 +156,7 @@ class QuotaAdmin(ReadOnlyAdmin):
 
     def _chosen(self, request: HttpRequest) -> list[Quota]:
         texts = request.GET.get("ids", "").split(",")[:AT_ONCE]
-        ids = [int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) < 19]
+        ids = [number for text in texts if (number := whole_number(text)) is not None]
         quotas = list(self.get_queryset(request).filter(pk__in=ids).order_by(*self.ordering))
         if not quotas:
             raise Http404

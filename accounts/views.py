@@ -21,6 +21,7 @@ from accounts.forms import NewPasswordForm
 from accounts.models import CreditRequest, Notice, Transfer, User
 from accounts.signin import SignInForm
 from kling_platform.errors import PlatformError
+from kling_platform.text import whole_number
 
 LINES = 10
 NOTICES = 50
@@ -82,8 +83,7 @@ def _account(request: HttpRequest) -> dict[str, Any]:
 @login_required
 def ask(request: HttpRequest) -> HttpResponse:
     """Ask for credits; whoever is answerable is told."""
-    text = request.POST.get("credits", "").strip()
-    credits = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    credits = whole_number(request.POST.get("credits", "")) or 0
     try:
         services.ask_for_credits(
             cast(User, request.user), credits=credits, reason=request.POST.get("reason", "")
@@ -102,9 +102,8 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """What this person was told, newest first, a page at a time by key; what is seen counts as read."""
     user = cast(User, request.user)
     rows = Notice.objects.filter(user=user).newest_first()
-    before = request.GET.get("before", "")
-    if before.isascii() and before.isdigit():
-        rows = rows.filter(pk__lt=min(int(before), 2**63 - 1))
+    if before := whole_number(request.GET.get("before", "")):
+        rows = rows.filter(pk__lt=before)
     found = list(rows[: NOTICES + 1])
     page = found[:NOTICES]
     fresh = {notice.pk for notice in page if notice.read_at is None}
@@ -117,9 +116,8 @@ def inbox(request: HttpRequest) -> HttpResponse:
 def _lines(request: HttpRequest) -> dict[str, Any]:
     """One page of the journal of the user's own quota, newest first, found by key."""
     rows = Transfer.objects.filter(wallet__quota__user=cast(User, request.user)).order_by("-pk")
-    before = request.GET.get("before", "")
-    if before.isascii() and before.isdigit():
-        rows = rows.filter(pk__lt=min(int(before), 2**63 - 1))
+    if before := whole_number(request.GET.get("before", "")):
+        rows = rows.filter(pk__lt=before)
     lines = list(rows[: LINES + 1])
     return {"lines": lines[:LINES], "more": lines[LINES - 1].pk if len(lines) > LINES else None}
 

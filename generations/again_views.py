@@ -23,6 +23,7 @@ from generations.family import Kin, comparable, family
 from generations.lookups import find, find_video, show_picture, to_uuid, user_of
 from generations.models import Generation
 from kling_platform.errors import PlatformError
+from kling_platform.text import whole_number
 
 # The original and eight variations; a browser plays that many at once.
 MOST_COMPARED = 9
@@ -35,9 +36,9 @@ MOST_ASKED = 60
 def vary(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """The same recipe several times more, at the price that the button said."""
     generation = find(request, generation_id)
-    count = request.POST.get("count", "")
+    count = whole_number(request.POST.get("count", ""), most=999) or 0
     try:
-        made = services.vary(generation, user=user_of(request), count=int(count) if count.isdecimal() else 0)
+        made = services.vary(generation, user=user_of(request), count=count)
     except PlatformError as refusal:
         messages.error(request, str(refusal))
         return redirect("detail", generation.pk)
@@ -118,8 +119,7 @@ def go_on(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
         answer = HttpResponse(status=204)
         answer["HX-Redirect"] = composer
         return answer
-    asked = request.GET.get("asked", "")
-    number = int(asked) if asked.isdecimal() and len(asked) < 4 else 0
+    number = whole_number(request.GET.get("asked", ""), most=999) or 0
     context = {"g": generation, "asked": number + 1, "gave_up": number >= MOST_ASKED}
     template = "generations/_go_on.html" if request.headers.get("HX-Request") else "generations/go_on.html"
     return render(request, template, context)

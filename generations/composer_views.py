@@ -14,6 +14,7 @@ from generations import services
 from generations.lookups import user_of as _user
 from generations.models import Generation, InputImage, Preset
 from kling_platform.errors import PlatformError
+from kling_platform.text import whole_number
 
 # What the dialog shows of each: some screens full, in one look each.
 MOST_VIDEOS = 40
@@ -26,10 +27,10 @@ MOST_INPUTS = 20
 def eta(request: HttpRequest) -> HttpResponse:
     """“ready in 1 to 2 minutes”, or nothing as long as nobody knows; a line of the composer."""
     asked = request.GET
-    seconds = asked.get("seconds", "")
-    if not seconds.isdecimal() or len(seconds) > 3:
+    seconds = whole_number(asked.get("seconds", ""), most=999)
+    if seconds is None:
         return HttpResponse("")
-    kind = services.Kind(asked.get("model", "")[:60], int(seconds), asked.get("mode", "")[:8])
+    kind = services.Kind(asked.get("model", "")[:60], seconds, asked.get("mode", "")[:8])
     found = services.forecast_new(kind, _user(request).pk)
     return render(request, "generations/_eta.html", {"found": found})
 

@@ -25,6 +25,7 @@ from accounts import services as accounts
 from accounts.models import SCOPES, ApiKey, Quota, User
 from generations.services import current_rules
 from kling_platform.errors import PlatformError
+from kling_platform.text import whole_number
 
 SCOPE_LABELS = {
     "read": gettext_lazy("Read: look at your videos and fetch them"),
@@ -175,8 +176,8 @@ def _today() -> dict[str, str]:
 @sensitive_variables("text")
 def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
     """A new secret, shown in this one answer."""
-    typed = request.POST.get("overlap_hours", "")
-    hours = int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 5 else -1
+    typed = whole_number(request.POST.get("overlap_hours", ""), most=9_999)
+    hours = -1 if typed is None else typed
     try:
         found, text = accounts.rotate_key(_user(request), key_id, overlap_hours=hours)
     except PlatformError as refusal:

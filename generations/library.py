@@ -14,15 +14,13 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from generations import searching
 from generations.models import OPEN, TERMINAL, Collection, Favourite, Generation, InputImage, Status, Tag
 from kling_platform.patience import TookTooLong, at_most
 
 PAGE = 30
 # What a page brings back at once for somebody who had scrolled on and returns.
 MOST_CARDS = 600
-# A look through prompts or for a rare kind goes through so many videos; the next look begins after them.
-WINDOW = 10_000
-PATIENCE = 2.0  # seconds
 LONGEST_SEARCH = 200  # characters
 
 SHOWN: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -119,13 +117,11 @@ def look(user: User, wish: Wish, *, after: Generation | None = None, until: uuid
     mine = Generation.objects.for_user(user)
     scope = _beyond(mine, after, wish) if after else mine
     older = None
-    if wish.scans and not until:
-        inside, outside = _edge(_sorted(scope, wish))
-        if outside:
-            older, scope = inside, _beyond(scope, outside, wish, back=True)
+    if wish.scans and not until and (edge := searching.edge(_sorted(scope, wish))):
+        older, scope = edge[0], _beyond(scope, edge[1], wish, back=True)
     rows = _sorted(cards(_matching(scope, wish, user), user), wish)
     try:
-        with at_most(PATIENCE) if wish.narrows else nullcontext():
+        with at_most(searching.PATIENCE) if wish.narrows else nullcontext():
             found = list(rows[: (MOST_CARDS if until else PAGE) + 1])
     except TookTooLong:
         return Look(older=older, too_slow=True)
@@ -139,12 +135,6 @@ def _cut(found: list[Generation], until: uuid.UUID | None, older: Generation | N
     if len(found) > size:
         return Look(page, next=page[-1])
     return Look(page, older=older)
-
-
-def _edge(rows: QuerySet[Generation]) -> tuple[Generation | None, Generation | None]:
-    """The last row inside of the window and the first one outside; nothing where all are inside."""
-    last = list(rows.only("created_at")[WINDOW - 1 : WINDOW + 1])
-    return (last[0], last[1]) if len(last) == 2 else (None, None)
 
 
 def _sorted(rows: QuerySet[Generation], wish: Wish) -> QuerySet[Generation]:

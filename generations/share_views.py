@@ -16,6 +16,7 @@ from accounts.models import User
 from generations import services
 from generations.models import Generation
 from kling_platform.errors import PlatformError
+from kling_platform.text import whole_number
 
 
 def _own(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
@@ -27,8 +28,7 @@ def _own(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
 def share(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """Show an own video to the team that it was made for, or to one of its owner's."""
     generation = _own(request, generation_id)
-    named = request.POST.get("team", "")
-    number = int(named) if named.isascii() and named.isdecimal() and len(named) < 10 else 0
+    number = whole_number(request.POST.get("team", ""), most=10**9) or 0
     team = get_object_or_404(cast(User, request.user).teams, pk=number)
     try:
         services.share(generation, team=team)

@@ -29,6 +29,18 @@ def check_text(value: str, *, param: str | None) -> str:
     return value
 
 
+def whole_number(text: str, *, most: int = 10**15) -> int | None:
+    """What a form or an address says in plain digits, from 0 to ``most``; None for all else.
+
+    Python's own ``int`` raises for very long digits, and reads those of every script.
+    """
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        return None
+    number = int(text)
+    return number if number <= most else None
+
+
 def read_json(text: str, *, param: str | None = None) -> Any:
     """Parse JSON of bounded depth whose every string passes ``check_text``; ``InvalidValue`` otherwise."""
     try:

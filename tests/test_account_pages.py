@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
+from kling_platform.text import whole_number
 from tests.conftest import PASSWORD
 from tests.makers import ask
 from tests.portal import signed_in
@@ -52,3 +53,13 @@ def test_a_weak_password_is_refused_in_words(alice: User) -> None:
     page = signed_in(alice).post("/account/password", sent).content.decode()
     assert "too common" in page
     assert "entered incorrectly" in page
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "²", "٣", "-1", "1.5", "0x1", "", " "])
+def test_what_is_no_number_is_no_place_to_go_on_from(alice: User, text: str) -> None:
+    """Python's own reader raises for five thousand digits."""
+    client = signed_in(alice)
+    for page in ("/account", "/inbox"):
+        assert client.get(page, {"before": text}).status_code == 200
+    assert whole_number(text) is None
+    assert (whole_number(" 42 "), whole_number("42", most=41)) == (42, None)

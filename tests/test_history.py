@@ -16,8 +16,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, User
 from accounts.services import make_key, set_quota
-from generations import services
-from generations.api import history
+from generations import searching, services
 from generations.models import Generation, Status, Tag
 from tests.api import GENERATIONS, TEXT, Api, error, everything, finished
 from tests.makers import ask, submitted
@@ -147,7 +146,7 @@ def test_strangers_tags_and_keys_find_nothing(alice: User, bob: User, alice_key:
 
 
 def test_a_search_looks_through_ten_thousand_and_then_goes_on(alice: User, alice_key: str) -> None:
-    assert history.WINDOW == 10_000
+    assert searching.WINDOW == 10_000
     many(alice, 10_004, prompt="a cat")
     oldest, second = Generation.objects.order_by("created_at")[:2]
     Generation.objects.filter(pk__in=[oldest.pk, second.pk]).update(prompt="a fox")
@@ -168,7 +167,7 @@ def test_a_search_that_takes_too_long_is_stopped_and_says_so(
     alice: User, alice_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(alice, 3_000, prompt="a cat " * 400)
-    monkeypatch.setattr(history, "PATIENCE", 0.001)
+    monkeypatch.setattr(searching, "PATIENCE", 0.001)
     answer = Api(alice_key).get(f"{GENERATIONS}?q=fox")
     assert (answer.status_code, error(answer)["code"]) == (503, "search_too_slow")
     assert answer["Retry-After"] == "5"

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import User
-from generations import library, services
+from generations import library, searching, services
 from generations.models import Collection, Favourite, Generation, Preset
 from kling_platform.errors import PlatformError
 from kling_platform.patience import TookTooLong, at_most
@@ -64,7 +64,7 @@ def test_a_model_and_a_kind_narrow_the_library(alice: User) -> None:
 
 
 def test_a_search_goes_on_where_the_last_one_ended(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "WINDOW", 3)
+    monkeypatch.setattr(searching, "WINDOW", 3)
     for prompt in ("fox 1", "owl 2", "owl 3", "owl 4", "owl 5", "owl 6", "fox 7"):
         ask(alice, prompt=prompt)
     client = signed_in(alice)
@@ -97,7 +97,7 @@ def test_the_database_is_stopped_in_time() -> None:
 
 def test_a_search_that_takes_too_long_says_so(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(alice)
-    monkeypatch.setattr(library, "PATIENCE", 0.001)
+    monkeypatch.setattr(searching, "PATIENCE", 0.001)
     # A search through much: every row is joined with many numbers by its own text.
     monkeypatch.setattr(library, "_matching", lambda rows, wish, user: rows.extra(where=[ENDLESS]))
     page = signed_in(alice).get("/?q=x")

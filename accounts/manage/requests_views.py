@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import quotas, rooms, services
 from accounts.models import CreditRequest, User
 from kling_platform.errors import PlatformError
+from kling_platform.text import whole_number
 
 ROOM = "manage_requests"
 SHOWN = 50
@@ -46,8 +47,7 @@ def decide(request: HttpRequest, request_id: int) -> HttpResponse:
             services.decline_request(asked, actor=actor, answer=answer)
             said = _("Declined. %(who)s is told.")
         else:
-            text = request.POST.get("credits", "").strip()
-            credits = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+            credits = whole_number(request.POST.get("credits", "")) or 0
             services.grant_request(asked, actor=actor, credits=credits, answer=answer)
             said = _("Given. %(who)s is told, and can go on at once.")
     except PlatformError as refusal:

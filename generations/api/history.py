@@ -10,16 +10,13 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from generations import public
+from generations import public, searching
 from generations.api.filters import condition
 from generations.api.pages import descends, limit_from
 from generations.models import Generation, GenerationQuerySet
 from kling_platform.errors import InvalidValue, NotFound, PlatformError
 from kling_platform.patience import TookTooLong, at_most
 
-# A search in prompts has no index: one call looks through so many rows, and the next one goes on.
-WINDOW = 10_000
-PATIENCE = 2.0  # seconds
 PAGING = ("limit", "after", "order")
 
 
@@ -62,7 +59,7 @@ def page(request: Request, rows: GenerationQuerySet | None = None) -> Page:
     if "q" not in query:
         return _page(rows, wanted, limit, down)
     try:
-        with at_most(PATIENCE):
+        with at_most(searching.PATIENCE):
             return _page(rows, wanted, limit, down, search=True)
     except TookTooLong as error:
         raise SearchTooSlow(
@@ -76,11 +73,10 @@ def page(request: Request, rows: GenerationQuerySet | None = None) -> Page:
 
 
 def _page(rows: GenerationQuerySet, wanted: Q, limit: int, down: bool, *, search: bool = False) -> Page:
-    """The page of ``rows`` that match; a search goes no further than ``WINDOW``."""
+    """The page of ``rows`` that match; a search goes no further than ``searching.WINDOW``."""
     stopped_at = None
-    if search and (edge := _edge(rows, down)):
-        last, outside = edge
-        stopped_at, rows = last.pk, _behind(rows, outside, not down)
+    if search and (edge := searching.edge(_ordered(rows, down))):
+        stopped_at, rows = edge[0].pk, _behind(rows, edge[1], not down)
     found = list(_ordered(rows.filter(wanted), down)[: limit + 1])
     if len(found) > limit:
         return Page(found[:limit], has_more=True)
@@ -93,12 +89,6 @@ def _ordered(rows: GenerationQuerySet, down: bool) -> GenerationQuerySet:
 
 def _behind(rows: GenerationQuerySet, row: Generation, down: bool) -> GenerationQuerySet:
     return rows.before(row) if down else rows.after(row)
-
-
-def _edge(rows: GenerationQuerySet, down: bool) -> tuple[Generation, Generation] | None:
-    """The last row that a search looks at and the first that it does not; None where it reaches the end."""
-    ends = list(_ordered(rows.only("pk", "created_at"), down)[WINDOW - 1 : WINDOW + 1])
-    return (ends[0], ends[1]) if len(ends) == 2 else None
 
 
 def _cursor(request: Request, text: str) -> Generation:

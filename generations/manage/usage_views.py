@@ -24,6 +24,7 @@ from accounts.models import ApiKey, Team, User
 from generations import services
 from generations.services import UsageScope, UsageSums
 from kling_platform.tables import download
+from kling_platform.text import whole_number
 
 ROOM = "manage_usage"
 GROUPS = {
@@ -134,7 +135,7 @@ def videos(request: HttpRequest) -> HttpResponse:
 def statement(request: HttpRequest) -> HttpResponseBase:
     """A month of one team (or of everything), to be printed, or as CSV with ``format=csv``."""
     first, last = _month(request.GET.get("month", ""))
-    team = _number(request.GET.get("team", ""))
+    team = whole_number(request.GET.get("team", ""))
     scope = UsageScope(first, last, _teams(request))
     if team:
         scope = replace(scope, team=get_object_or_404(_visible_teams(request), pk=team).pk)
@@ -172,10 +173,10 @@ def _scope(request: HttpRequest) -> UsageScope:
         first,
         last,
         _teams(request),
-        user=_number(asked.get("user", "")),
-        team=_number(asked.get("team", "")),
+        user=whole_number(asked.get("user", "")),
+        team=whole_number(asked.get("team", "")),
         model=asked.get("model", "")[:60].replace("\x00", ""),
-        key=_number(asked.get("key", "")),
+        key=whole_number(asked.get("key", "")),
     )
 
 
@@ -201,10 +202,6 @@ def _asked(scope: UsageScope) -> dict[str, Any]:
     parts = {"user": scope.user, "team": scope.team, "model": scope.model, "key": scope.key}
     days = {"from": scope.first.isoformat(), "to": scope.last.isoformat()}
     return days | {name: value for name, value in parts.items() if value}
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
 
 
 def _day(text: str) -> date | None:

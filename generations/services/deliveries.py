@@ -28,7 +28,7 @@ GONE_STATUS = 410
 
 Stopped, Outcome = WebhookEndpoint.Stopped, WebhookTry.Outcome
 # What its owner is told (see ``Notice.sentence``).
-SENTENCES = {Stopped.FAILING: "webhook", Stopped.GONE: "webhook_gone"}
+SENTENCES: dict[str, str] = {Stopped.FAILING: "webhook", Stopped.GONE: "webhook_gone"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _silent_since(endpoint_id: uuid.UUID, since: datetime | None) -> bool:
     return WebhookEndpoint.objects.filter(never, pk=endpoint_id).exists()
 
 
-def _stop_by_itself(endpoint_id: uuid.UUID, why: Stopped) -> None:
+def _stop_by_itself(endpoint_id: uuid.UUID, why: str) -> None:
     if stop(endpoint_id, why):
         endpoint = WebhookEndpoint.objects.select_related("user").get(pk=endpoint_id)
         facts = {"name": str(endpoint)[:100], "as": SENTENCES[why]}
