@@ -10,7 +10,7 @@ SCHEDULES = {
     "poll": ("generations.tasks.poll", 1),
     "sweep": ("generations.tasks.sweep", 1),
     "deliver": ("generations.deliveries.deliver", 1),
-    "alarms": ("generations.upkeep.tell_admins", 5),
+    "alarms": ("generations.alarm_tasks.tell", 1),
     "warn": ("accounts.tasks.warn", 5),
     "sum_up": ("generations.tasks.sum_up", 15),
     "verify": ("generations.upkeep.verify", 5),

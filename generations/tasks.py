@@ -261,6 +261,7 @@ def sum_up() -> int:
 def tidy() -> int:
     """Every hour: remove what killed downloads left behind, and what nobody asks for again."""
     services.forget_answers()
+    services.forget_alarm_messages()
     return archive.remove_abandoned() + alarms.forget()
 
 

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from generations.models import WebhookTry
@@ -61,24 +61,31 @@ def _key(secret: str) -> bytes:
 
 def send(call: Call) -> Answer:
     """One try; never raises for what the other side does. Only 2xx is success, and no redirect is followed."""
-    begin, timestamp = time.monotonic(), int(time.time())
-    headers = {
-        "Content-Type": "application/json",
-        "webhook-id": call.id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": signature(call.secrets, call.id, timestamp, call.body),
-    }
-    answer, body = None, b""
+    timestamp = int(time.time())
+    headers = {"webhook-id": call.id, "webhook-timestamp": str(timestamp)}
+    if call.secrets:
+        headers["webhook-signature"] = signature(call.secrets, call.id, timestamp, call.body)
+    return post(call.url, call.body, headers)[0]
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[Answer, bytes]:
+    """Send JSON to an address that somebody named: what came of it, and the start of the body that came back."""
+    begin = time.monotonic()
+    answer, said = None, b""
     try:
         with egress.exchange(
-            "POST", call.url, deadline=begin + SEND_SECONDS, headers=headers, body=call.body
+            "POST",
+            url,
+            deadline=begin + SEND_SECONDS,
+            headers={"Content-Type": "application/json", **(headers or {})},
+            body=body,
         ) as reply:
             answer = _judged(reply.status, begin)
-            body = reply.read(READ_BYTES)
+            said = reply.read(READ_BYTES)
     except egress.EgressError as error:
         if answer is None:
-            return _unanswered(error, begin)
-    return Answer(answer.outcome, answer.status, answer.ms, excerpt(body))
+            return _unanswered(error, begin), b""
+    return Answer(answer.outcome, answer.status, answer.ms, excerpt(said)), said
 
 
 def _judged(status: int, begin: float) -> Answer:

@@ -1,4 +1,4 @@
-"""Alarms for operators: a line in the log at once, a number for Prometheus, and an e-mail by a task.
+"""Alarms for operators: a line in the log at once, a number for Prometheus, and a message by a task.
 
 ``ring`` is database only, so services and the engine call it inside the transaction of what happened.
 """
@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Sum
+from django.db.models import F, Sum
 from django.db.models.functions import Now
 from django_q.tasks import async_task
 
@@ -18,8 +17,6 @@ from generations.models import Alarm
 
 log = logging.getLogger(__name__)
 
-# Admins hear of one kind no more often than this; what comes meanwhile is told together.
-QUIET = timedelta(hours=1)
 KEPT = timedelta(days=90)
 COUNTED = timedelta(days=1)
 MOST_TEXT = 300
@@ -38,24 +35,17 @@ def ring(kind: Alarm.Kind, text: str) -> None:
     except IntegrityError:  # another process was faster by a moment
         _again(kind, text)
         return
-    async_task("generations.upkeep.tell_admins")
+    wake()
+
+
+def wake() -> None:
+    """Something may have to be told. Waking twice is harmless."""
+    async_task("generations.alarm_tasks.tell")
 
 
 def _again(kind: Alarm.Kind, text: str) -> bool:
     same = Alarm.objects.filter(kind=kind.value, text=text, told_at__isnull=True)
     return same.update(times=F("times") + 1, last_at=Now()) == 1
-
-
-def untold() -> list[Alarm]:
-    """What admins should hear now, by kind and time: kinds of which they heard within the hour wait."""
-    lately = Alarm.objects.filter(kind=OuterRef("kind"), told_at__gt=Now() - QUIET)
-    rows = Alarm.objects.filter(~Exists(lately), told_at__isnull=True)
-    return list(rows.order_by("kind", "first_at"))
-
-
-def note_told(alarms: Iterable[Alarm]) -> None:
-    """They were told. What rings from now on is new."""
-    Alarm.objects.filter(pk__in=[alarm.pk for alarm in alarms]).update(told_at=Now())
 
 
 def counts() -> dict[str, int]:

@@ -79,6 +79,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "generations.services.deliveries",
         "kling_platform.egress",
     ),
+    # Likewise.
+    "generations.services.alarm_targets": (
+        *BASE,
+        *MODELS,
+        "accounts.services",
+        "generations.services.*",
+        "kling_platform.alarms",
+        "kling_platform.egress",
+    ),
     "generations.services*": (
         *BASE,
         *MODELS,
@@ -93,6 +102,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "generations.films": (),
     "generations.archive": (*BASE, *MODELS, "kling_platform.egress"),
     "generations.webhooks": (*BASE, *MODELS, "kling_platform.egress"),
+    "generations.chats": (*BASE, *MODELS, "generations.webhooks"),
 }
 # What no door may touch: the writers below the services, and everybody who talks to the world.
 NOT_FOR_DOORS = (
@@ -110,6 +120,8 @@ NOT_FOR_DOORS = (
             "upkeep",
             "archive",
             "webhooks",
+            "chats",
+            "alarm_tasks",
             "outbox",
             "followers",
         )
@@ -133,11 +145,16 @@ TASKS = {
     "generations.film_tasks",
     "generations.deliveries",
     "generations.upkeep",
+    "generations.alarm_tasks",
 }
 # Each stands for one command that exists to talk to upstream, or to be it.
 MAY_SPEAK = ("generations.management.commands.sandbox", "generations.management.commands.probe_upstream")
 # Who looks at an address without going there, and by which function.
-LOOKERS = {"generations.images": "check_url_form", "generations.services.webhooks": "check_target"}
+LOOKERS = {
+    "generations.images": "check_url_form",
+    "generations.services.webhooks": "check_target",
+    "generations.services.alarm_targets": "check_target",
+}
 NETWORK = ("requests", "urllib3", "http.client", "http.server", "socket", "ssl", "smtplib", "urllib.request")
 
 

@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts import services as people
 from accounts.models import AuditEntry, Team, User
+from generations import services
 from tests.conftest import person
 from tests.makers import ask as ask_for_video
 from tests.portal import signed_in
@@ -85,6 +86,13 @@ LINES = [
     Line("POST", "/manage/operations/resume", OPERATORS),
     Line("POST", "/manage/operations/doubts/{video}/release", OPERATORS, {"reason": "x"}),
     Line("POST", "/manage/operations/stores/{video}", OPERATORS),
+    Line("GET", "/manage/operations/alarms", "302 404 404 404 404 200"),
+    Line("POST", "/manage/operations/alarms", "302 404 404 404 404 400", {"name": ""}),
+    Line("GET", "/manage/operations/alarms/{chat}", "302 404 404 404 404 200"),
+    Line("POST", "/manage/operations/alarms/{chat}", "302 404 404 404 404 400", {"name": ""}),
+    Line("POST", "/manage/operations/alarms/{chat}/test", OPERATORS),
+    Line("POST", "/manage/operations/alarms/{chat}/switch", OPERATORS),
+    Line("POST", "/manage/operations/alarms/{chat}/remove", OPERATORS),
     Line("GET", "/manage/audit", LOOK_MONEY),
     Line("GET", "/manage/audit.csv", LOOK_MONEY),
 ]
@@ -101,7 +109,11 @@ def office(alice: User, boss: User) -> dict[str, object]:
         people.add_member(team, user, actor=boss)
     invitation = people.invite("guest@example.com", actor=manager, teams=[film])
     request = people.ask_for_credits(alice, credits=5, reason="for a trailer")
+    chat = services.add_alarm_target(
+        actor=boss, name="Room", service="slack", url="https://hooks.slack.com/services/T0/B0/x"
+    )
     return {
+        "chat": chat.pk,
         "alice": alice.pk,
         "team": film.pk,
         "invitation": invitation.pk,

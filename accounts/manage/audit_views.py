@@ -41,6 +41,7 @@ ABOUT = {
     "request": gettext_lazy("requests for credits"),
     "sending": gettext_lazy("sending"),
     "doubt": gettext_lazy("doubts"),
+    "alarm": gettext_lazy("alarms"),
     "generation": gettext_lazy("videos"),
 }
 MOST_EXPORTED = 100_000

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from generations.manage import catalogue_views, operations_views, team_views, usage_views
+from generations.manage import alarm_views, catalogue_views, operations_views, team_views, usage_views
 
 urlpatterns = [
     path("teams", team_views.teams, name="manage_teams"),
@@ -20,4 +20,9 @@ urlpatterns = [
     path("operations/resume", operations_views.resume, name="manage_resume"),
     path("operations/doubts/<uuid:generation_id>/<str:way>", operations_views.decide, name="manage_decide"),
     path("operations/stores/<uuid:generation_id>", operations_views.store, name="manage_store"),
+    path("operations/alarms", alarm_views.targets, name="manage_alarms"),
+    path("operations/alarms/<int:target_id>", alarm_views.target, name="manage_alarm"),
+    path("operations/alarms/<int:target_id>/test", alarm_views.test, name="manage_alarm_test"),
+    path("operations/alarms/<int:target_id>/switch", alarm_views.switch, name="manage_alarm_switch"),
+    path("operations/alarms/<int:target_id>/remove", alarm_views.remove, name="manage_alarm_remove"),
 ]

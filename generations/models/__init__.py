@@ -1,6 +1,11 @@
 """What is made: rows, their invariants, and the questions that are asked of them. No I/O."""
 
 from generations.models.alarms import Alarm as Alarm
+from generations.models.alarms import AlarmDelivery as AlarmDelivery
+from generations.models.alarms import AlarmDeliveryQuerySet as AlarmDeliveryQuerySet
+from generations.models.alarms import AlarmMessage as AlarmMessage
+from generations.models.alarms import AlarmTarget as AlarmTarget
+from generations.models.alarms import kind_label as kind_label
 from generations.models.catalogue import CatalogueVersion as CatalogueVersion
 from generations.models.catalogue import CatalogueVersionQuerySet as CatalogueVersionQuerySet
 from generations.models.engine import Lane as Lane
