@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
@@ -11,10 +11,11 @@ from playwright.sync_api import expect
 from accounts import quotas
 from accounts import services as people
 from accounts.models import Team, User
-from generations import services
+from generations import alarm_tasks, services
 from generations.models import CatalogueVersion, Generation, Upstream
 from tests.api import finished
 from tests.browser.test_journeys import look
+from tests.chats import Room
 from tests.conftest import person
 from tests.makers import ask, claim_one
 
@@ -132,3 +133,24 @@ def test_every_page_is_for_everybody(
         "inbox": "/inbox",
     }
     assert [line for name, path in pages.items() for line in look(page, portal, name, path)] == []
+
+
+def test_a_room_is_added_and_hears_at_once(
+    page: Page, portal: str, boss: User, sign_in: SignIn, settings: Any
+) -> None:
+    room = Room("feishu", "SECd2hhdGV2ZXI")
+    settings.EGRESS_ALLOW = frozenset({*settings.EGRESS_ALLOW, room.receiver.authority})
+    sign_in(boss)
+    page.goto(f"{portal}/manage/operations")
+    page.get_by_role("link", name="who hears of them").click()
+    page.get_by_label("Name", exact=True).fill("Night watch")
+    page.get_by_label("Service").select_option("feishu")
+    page.get_by_label("Address of the robot").fill(room.url)
+    page.get_by_label("Signing secret").fill("SECd2hhdGV2ZXI")
+    page.get_by_role("button", name="Add and send a test").click()
+    expect(page.locator("#targets")).to_contain_text("test, on its way")
+    alarm_tasks.tell()
+    expect(page.locator("#targets")).to_contain_text("test, taken")
+    assert "A test" in room.texts[0]
+    room.close()
+    assert look(page, portal, "alarms", "/manage/operations/alarms") == []

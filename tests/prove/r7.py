@@ -14,7 +14,7 @@ from django.core.files.storage import FileSystemStorage
 
 from accounts import services as people
 from accounts.models import User
-from generations import archive, images, services, webhooks
+from generations import archive, chats, images, services, webhooks
 from kling_platform.errors import PlatformError
 from tests.hostile import WITNESS, Inside, hostile
 from tests.wire import reply, say, vouched
@@ -54,6 +54,20 @@ def sinks(settings: Any, folder: str) -> Iterator[tuple[str, Sink]]:
         with contextlib.suppress(PlatformError):
             services.change_webhook(endpoint, url=url)
 
+    admin = people.provision(f"admin-{user.pk}", role="admin").user
+    room = services.add_alarm_target(
+        actor=admin, name="room", service="dingtalk", url="https://example.com/hook"
+    )
+
+    def tell(url: str) -> None:
+        letter = chats.Letter(id="alarm_1", title="Alarm", lines=(), end="", data={})
+        answer = chats.send(chats.Call(room.service, url, "SECx", letter))
+        assert answer.outcome != webhooks.Outcome.DELIVERED, url
+
+    def save_room(url: str) -> None:
+        with contextlib.suppress(PlatformError):
+            services.change_alarm_target(room, actor=admin, name="room", kinds=["disk"], url=url)
+
     def attach(url: str) -> None:
         with contextlib.suppress(PlatformError):
             images.check_image_url(url)
@@ -61,6 +75,8 @@ def sinks(settings: Any, folder: str) -> Iterator[tuple[str, Sink]]:
     yield "a result", store
     yield "a webhook that is called", call
     yield "a webhook that is saved", save
+    yield "a chat that is called", tell
+    yield "a chat that is saved", save_room
     yield "a picture", attach
     with vouched(settings) as start:
         server = start({})
