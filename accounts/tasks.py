@@ -9,11 +9,16 @@ from smtplib import SMTPException
 from django.conf import settings
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import links, services
 from accounts.models import Invitation, Notice, User
+
+# As many sentences stand in one letter; the rest is counted.
+MOST_IN_A_LETTER = 20
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +74,7 @@ def mail_notice(notice_id: int) -> bool:
     notice = Notice.objects.select_related("user").filter(pk=notice_id, mailed_at__isnull=True).first()
     if notice is None or not notice.user.is_active or not notice.user.email:
         return False
-    with translation.override(settings.LANGUAGE_CODE):
+    with translation.override(notice.user.language or settings.LANGUAGE_CODE):
         error = _send(
             notice.sentence[:150],
             "accounts/letters/notice.txt",
@@ -77,6 +82,32 @@ def mail_notice(notice_id: int) -> bool:
             to=notice.user.email,
         )
     return not error and services.record_notice_mailed(notice.pk)
+
+
+def mail_news() -> int:
+    """Every minute: one letter to each whose videos have ended, with all that came together. How many went out."""
+    return sum(_mail_news_to(user_id) for user_id in services.letters_due())
+
+
+def _mail_news_to(user_id: int) -> bool:
+    news = services.claim_letter(user_id)
+    if not news or not news[0].user.is_active or not news[0].user.email:
+        return False
+    user, count = news[0].user, len(news)
+    with translation.override(user.language or settings.LANGUAGE_CODE):
+        many = ngettext("%(count)d video has ended", "%(count)d videos have ended", count) % {"count": count}
+        shown = news[:MOST_IN_A_LETTER]
+        context = {
+            "news": [(notice.sentence, links.full(notice.link)) for notice in shown],
+            "more": count - len(shown),
+            "inbox": links.full(reverse("inbox")),
+            "choose": links.full(f"{reverse('account')}#notices"),
+        }
+        subject = " ".join(news[0].sentence.split())[:150] if count == 1 else many
+        error = _send(subject, "accounts/letters/news.txt", context, to=user.email)
+    if not error:
+        services.record_letter_mailed(news)
+    return not error
 
 
 def warn() -> int:

@@ -9,6 +9,7 @@ urlpatterns = [
     path("reset/<int:user_id>/<str:token>", join_views.reset, name="reset"),
     path("account", views.account, name="account"),
     path("account/ask", views.ask, name="ask"),
+    path("account/letters", views.letters, name="letters"),
     path("inbox", views.inbox, name="inbox"),
     path("account/password", views.password, name="password"),
 ]

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -75,6 +76,7 @@ def _account(request: HttpRequest) -> dict[str, Any]:
         "ask_credits": request.GET.get("ask", ""),
         "ask_open": "ask" in request.GET,
         "keys": user.api_keys.filter(revoked_at__isnull=True),
+        "letters": [(kind.value, kind.label, kind in user.mailed_kinds) for kind in services.GATHERED],
         **_lines(request),
     }
 
@@ -93,6 +95,21 @@ def ask(request: HttpRequest) -> HttpResponse:
     else:
         messages.success(request, _("Asked. You will be told as soon as somebody decides."))
     return redirect("/account#credits")
+
+
+@require_POST
+@login_required
+def letters(request: HttpRequest) -> HttpResponse:
+    """Choose about what letters come; in the language of the page that this is chosen on."""
+    try:
+        services.choose_letters(
+            cast(User, request.user), request.POST.getlist("kinds"), language=get_language() or ""
+        )
+    except PlatformError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Kept."))
+    return redirect("/account#notices")
 
 
 @never_cache

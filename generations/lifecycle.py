@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
-from generations import brakes, followers, outbox
+from generations import brakes, followers, news, outbox
 from generations.models import TERMINAL, Event, Generation, Status
 
 S = Status
@@ -66,4 +66,5 @@ def transition(
     if target in TERMINAL:
         outbox.announce(generation_id, target)
         followers.wake(generation_id)
+        news.tell(generation_id, target)
     return True

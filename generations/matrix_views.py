@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import services as people
 from generations import matrix, services
 from generations.again_views import wall_url
 from generations.lookups import MOST_WATCHED, to_uuid, user_of
@@ -115,6 +116,7 @@ def _find(request: HttpRequest, batch_id: uuid.UUID) -> Batch:
 def result(request: HttpRequest, batch_id: uuid.UUID) -> HttpResponse:
     """All of one matrix, in the order of its lines, each appearing when it is ready."""
     batch = _find(request, batch_id)
+    people.mark_read_about(user_of(request), request.path)
     rows = Generation.objects.for_user(request.user).filter(batch=batch).order_by("batch_line", "created_at")
     page = list(rows.select_related("video", "user").prefetch_related("images"))
     ids = [str(generation.pk) for generation in page if generation.is_open]

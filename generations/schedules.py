@@ -12,6 +12,7 @@ SCHEDULES = {
     "deliver": ("generations.deliveries.deliver", 1),
     "alarms": ("generations.alarm_tasks.tell", 1),
     "warn": ("accounts.tasks.warn", 5),
+    "news": ("accounts.tasks.mail_news", 1),
     "sum_up": ("generations.tasks.sum_up", 15),
     "verify": ("generations.upkeep.verify", 5),
     "purge": ("generations.upkeep.purge", 10),

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import services as people
 from generations import services
 from generations.lookups import find, to_uuid, user_of
 from generations.models import Generation, Shot, Storyboard
@@ -130,6 +131,7 @@ def makes() -> list[dict[str, Any]]:
 def storyboard(request: HttpRequest, storyboard_id: uuid.UUID) -> HttpResponse:
     """The shots in their order, what is still to be paid, and the film at the end."""
     board = _find(request, storyboard_id)
+    people.mark_read_about(user_of(request), request.path)
     shots = board.shots.select_related("generation__video").prefetch_related("generation__images")
     context = {"board": board, "rows": [_row(board, shot) for shot in shots], **_to_pay(board)}
     return render(request, "generations/storyboard.html", context)

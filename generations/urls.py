@@ -1,6 +1,14 @@
 from django.urls import include, path
 
-from generations import composer_views, key_views, library_views, share_views, views, webhook_views
+from generations import (
+    composer_views,
+    key_views,
+    library_views,
+    news_views,
+    share_views,
+    views,
+    webhook_views,
+)
 
 urlpatterns = [
     path("", include("generations.again_urls")),
@@ -20,6 +28,8 @@ urlpatterns = [
     path("new/presets", composer_views.save_preset, name="save_preset"),
     path("new/presets/<uuid:preset_id>/remove", composer_views.remove_preset, name="remove_preset"),
     path("progress", views.progress, name="progress"),
+    path("inbox/news", news_views.news, name="news"),
+    path("inbox/seen", news_views.seen, name="news_seen"),
     path("g/<uuid:generation_id>", views.detail, name="detail"),
     path("g/<uuid:generation_id>/content", views.content, name="content"),
     path("g/<uuid:generation_id>/poster", views.poster, name="poster"),

@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import quotas
+from accounts import services as people
 from accounts.models import Transfer, User
 from generations import catalogue, recipes, services, zips
 from generations.again_views import Again
@@ -213,7 +214,9 @@ def _kept_address(form: ComposerForm, position: int) -> str:
 @require_GET
 def detail(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """One video: player, recipe, what happened, what it cost."""
-    return render(request, "generations/detail.html", _detail(_find(request, generation_id), _user(request)))
+    generation = _find(request, generation_id)
+    people.mark_read_about(_user(request), request.path)
+    return render(request, "generations/detail.html", _detail(generation, _user(request)))
 
 
 def _detail(generation: Generation, user: User) -> dict[str, Any]:

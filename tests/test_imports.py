@@ -55,10 +55,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "generations.outbox": (*BASE, *MODELS),
     "generations.brakes": (*BASE, *MODELS),
     "generations.followers": (*BASE, *MODELS),
+    "generations.news": (*BASE, *MODELS, "accounts.services"),
     "generations.lifecycle": (
         *BASE,
         *MODELS,
-        *(f"generations.{name}" for name in ("brakes", "followers", "outbox")),
+        *(f"generations.{name}" for name in ("brakes", "followers", "news", "outbox")),
     ),
     "generations.epoch": (),
     "generations.dispatch": (
@@ -94,7 +95,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"accounts.{name}" for name in ("ledger", "periods", "quotas", "services")),
         *(
             f"generations.{name}"
-            for name in ("lifecycle", "catalogue", "rulebook", "pacing", "dispatch", "images", "outbox")
+            for name in (
+                "lifecycle",
+                "catalogue",
+                "rulebook",
+                "pacing",
+                "dispatch",
+                "images",
+                "news",
+                "outbox",
+            )
         ),
         "generations.services.*",
         "kling_platform.alarms",
@@ -124,6 +134,7 @@ NOT_FOR_DOORS = (
             "alarm_tasks",
             "outbox",
             "followers",
+            "news",
         )
     ),
     "generations.omnimaas*",

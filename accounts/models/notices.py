@@ -24,6 +24,10 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     def newest_first(self) -> Self:
         return self.order_by("-pk")
 
+    def to_mail(self) -> Self:
+        """Those that wait for the letter that gathers them."""
+        return self.filter(mail_at__isnull=False, mailed_at__isnull=True)
+
 
 class Notice(models.Model):
     """One thing that one person should know. Kept as facts, so that each reader gets it in their own language."""
@@ -45,6 +49,8 @@ class Notice(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     read_at = models.DateTimeField(null=True, blank=True)
     mailed_at = models.DateTimeField(null=True, blank=True)
+    # When the letter that gathers it with others is due; empty for none, and for one of its own.
+    mail_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects: ClassVar[models.Manager[Notice]] = NoticeQuerySet.as_manager()
 
@@ -55,6 +61,12 @@ class Notice(models.Model):
             models.Index(F("user"), F("id").desc(), name="accounts_notice_newest"),
             # Asked by every page, for the number on the bell.
             models.Index(fields=["user"], condition=Q(read_at__isnull=True), name="accounts_notice_unread"),
+            # Asked every minute: whose letters are due.
+            models.Index(
+                fields=["mail_at"],
+                condition=Q(mail_at__isnull=False, mailed_at__isnull=True),
+                name="accounts_notice_to_mail",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -78,6 +90,12 @@ class Notice(models.Model):
             "failed": _("Failed, and not charged: %(prompt)s"),
             "webhook": _("Your webhook was stopped, because it did not answer for three days: %(name)s"),
             "webhook_gone": _("Your webhook was stopped, because it answered 410 (gone): %(name)s"),
+            "batch": _("“%(name)s” is complete: all %(asked)s videos are ready."),
+            "batch_part": _(
+                "“%(name)s” is over: %(done)s of %(asked)s videos are ready. The others cost nothing."
+            ),
+            "film": _("Your film is ready: %(title)s"),
+            "halted": _("Your storyboard stopped: %(title)s"),
         }[self.facts.get("as", self.kind)]
         return (text % _Facts(self.facts)).strip()
 

@@ -53,6 +53,8 @@ class User(AbstractUser):
     retired_at = models.DateTimeField(_("left"), null=True, blank=True, editable=False)
     # Kinds of notices that this person wants letters about, besides those that everybody gets.
     mailed_kinds = models.JSONField(_("letters about"), default=list, blank=True)
+    # The language of letters; empty for the site's own.
+    language = models.CharField(_("language"), max_length=10, blank=True, default="")
 
     objects: ClassVar[UserManager] = UserManager()
 

@@ -148,6 +148,7 @@ def accept(token: str, *, username: str, password: str) -> User:
         period=invitation.period,
         actor=invitation.invited_by,
     )
+    User.objects.filter(pk=user.pk).update(language=invitation.language)
     user.teams.set(invitation.teams.all())
     audit("invitation.accept", user, actor=user, email=invitation.email)
     return user

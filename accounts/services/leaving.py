@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey, User
 from accounts.services.auditing import audit
+from accounts.services.notices import forget_notices
 from kling_platform.errors import InvalidValue, WrongState
 
 PSEUDONYM = "former-"
@@ -51,5 +52,6 @@ def forget_name(user: User) -> str:
         username=pseudonym, email="", first_name="", last_name=""
     )
     ApiKey.objects.filter(user=user).update(label=pseudonym)
+    forget_notices([user.pk])
     audit("user.forget", pseudonym, actor=None)
     return pseudonym

@@ -23,8 +23,8 @@ def balance_pill(user: User) -> dict[str, Any]:
 
 
 @register.simple_tag
-def unread_notices(user: User) -> int:
-    """The number on the bell."""
+def unread_notices(user: User) -> list[int]:
+    """What the bell counts: ids, newest first."""
     return services.unread(user)
 
 

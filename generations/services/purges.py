@@ -19,6 +19,7 @@ from django_q.tasks import async_task
 
 from accounts import services as people
 from accounts.models import User
+from generations import news
 from generations.models import (
     TERMINAL,
     Collection,
@@ -75,6 +76,8 @@ def record_purged(due: PurgeDue) -> bool:
         return False
     Video.objects.filter(generation_id=due.generation_id).delete()
     InputImage.objects.filter(generation_id=due.generation_id).delete()
+    owner = Generation.objects.filter(pk=due.generation_id).values_list("user", flat=True)
+    people.forget_notices(owner, link=news.path_of(due.generation_id))
     return True
 
 

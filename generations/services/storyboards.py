@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
 from accounts.models import User
-from generations import catalogue
+from generations import catalogue, news
 from generations.models import Derivation, Generation, Shot, Status, Storyboard
 from generations.services.again import check_affordable
 from generations.services.catalogues import current_rules
@@ -247,8 +247,12 @@ def make_shot(step: Step, frame: bytes) -> Generation | None:
 
 
 def halt_storyboard(storyboard_id: uuid.UUID, problem: str) -> bool:
-    """It can't go on by itself; its owner sees why."""
-    return _move(storyboard_id, (S.RUNNING, S.JOINING), S.STOPPED, due_at=None, problem=problem)
+    """It can't go on by itself; its owner is told, and sees why."""
+    with transaction.atomic():
+        halted = _move(storyboard_id, (S.RUNNING, S.JOINING), S.STOPPED, due_at=None, problem=problem)
+        if halted:
+            news.tell_of_film(storyboard_id, halted=True)
+    return halted
 
 
 def claim_join(storyboard_id: uuid.UUID) -> Storyboard | None:
@@ -265,16 +269,12 @@ def claim_join(storyboard_id: uuid.UUID) -> Storyboard | None:
 
 def record_joined(storyboard_id: uuid.UUID, *, film: str, seconds: float, size: int, sha256: str) -> bool:
     """The one film is in storage. False where it was stopped meanwhile: then nobody will ask for the file."""
-    return _move(
-        storyboard_id,
-        (S.JOINING,),
-        S.DONE,
-        due_at=None,
-        film=film,
-        film_seconds=seconds,
-        film_bytes=size,
-        film_sha256=sha256,
-    )
+    facts = {"film": film, "film_seconds": seconds, "film_bytes": size, "film_sha256": sha256}
+    with transaction.atomic():
+        joined = _move(storyboard_id, (S.JOINING,), S.DONE, due_at=None, **facts)
+        if joined:
+            news.tell_of_film(storyboard_id)
+    return joined
 
 
 def wake_storyboard(storyboard_id: uuid.UUID) -> None:
