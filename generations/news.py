@@ -30,16 +30,16 @@ def tell(generation_id: uuid.UUID, status: str) -> None:
     if generation is None:
         return
     if generation.batch_id:
-        _tell_of_batch(generation)
+        _tell_of_batch(generation, generation.batch_id)
         return
     link = path_of(generation_id)
     people.notify([generation.user], KINDS[Status(status)], link=link, prompt=_words(generation.prompt))
 
 
-def _tell_of_batch(generation: Generation) -> None:
+def _tell_of_batch(generation: Generation, batch_id: uuid.UUID) -> None:
     """Tell of the whole, by the one that ends last."""
     # Ends of one batch wait for each other here, so the last one sees all before it.
-    batch = Batch.objects.select_for_update(no_key=True).get(pk=generation.batch_id)
+    batch = Batch.objects.select_for_update(no_key=True).get(pk=batch_id)
     rows = Generation.objects.filter(batch=batch).order_by().values_list("status")
     counts = dict(rows.annotate(Count("pk")))
     if any(status in OPEN for status in counts):

@@ -112,7 +112,7 @@ def test_a_storyboard_is_told_at_its_end_and_its_shots_are_not(alice: User) -> N
     assert told(alice) == []
     assert services.next_step(board.pk) is None
     assert told(alice) == ["Your storyboard stopped: Foxes"]
-    Storyboard.objects.filter(pk=board.pk).update(status="joining")
+    Storyboard.objects.filter(pk=board.pk).update(status="joining", due_at=timezone.now())
     assert services.record_joined(board.pk, film="f.mp4", seconds=10, size=1, sha256="0" * 64)
     assert told(alice)[0] == "Your film is ready: Foxes"
 

@@ -206,7 +206,7 @@ function keepPlace() {
 function findPlace() {
   let place = null;
   try { place = JSON.parse(sessionStorage.getItem(PLACE)); } catch { /* none */ }
-  const [{ type }] = performance.getEntriesByType("navigation");
+  const type = performance.getEntriesByType("navigation")[0]?.type;
   if (!place || place.at !== location.href || (type === "navigate" && !place.comingBack)) return;
   const card = document.getElementById(place.id);
   if (card) scrollBy({ top: card.getBoundingClientRect().top - place.top, behavior: "instant" });
