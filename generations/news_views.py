@@ -14,6 +14,7 @@ from accounts import services as people
 from accounts.models import Notice
 from generations.lookups import user_of
 from generations.models import Generation
+from kling_platform.text import whole_number
 
 # News that are older were there when nobody looked: the bell counts them, and nothing rings.
 FRESH = timedelta(minutes=5)
@@ -30,7 +31,7 @@ def news(request: HttpRequest) -> JsonResponse:
     user = user_of(request)
     unread = people.unread(user)
     fresh = []
-    if unread and unread[0] > _number(request.GET.get("after", "")):
+    if unread and unread[0] > (whole_number(request.GET.get("after", ""), most=2**63 - 1) or 0):
         rows = Notice.objects.filter(pk__in=unread[:MOST], created_at__gte=Now() - FRESH).newest_first()
         fresh = [{"id": n.pk, "kind": n.kind, "text": n.sentence, "link": n.link} for n in rows]
     making = Generation.objects.owned_by(user).in_flight().exists()
@@ -41,10 +42,7 @@ def news(request: HttpRequest) -> JsonResponse:
 @require_POST
 def seen(request: HttpRequest) -> JsonResponse:
     """The pages that these notices lead to are before this person's eyes."""
-    ids = [_number(text) for text in request.POST.getlist("ids")[:MOST_SEEN]]
+    sent = [whole_number(text, most=2**63 - 1) for text in request.POST.getlist("ids")[:MOST_SEEN]]
+    ids = [number for number in sent if number]
     people.mark_seen(user_of(request), ids)
     return JsonResponse({"unread": people.unread(user_of(request))})
-
-
-def _number(text: str) -> int:
-    return min(int(text), 2**63 - 1) if text.isascii() and text.isdigit() else 0
