@@ -95,6 +95,11 @@ LINES = [
     Line("POST", "/manage/operations/alarms/{chat}/remove", OPERATORS),
     Line("GET", "/manage/audit", LOOK_MONEY),
     Line("GET", "/manage/audit.csv", LOOK_MONEY),
+    # Last, because Alice is no longer there after it.
+    Line("POST", "/manage/people/{alice}/hand-over", ADMINS, {"to": "boss", "name": "alice"}),
+    Line("GET", "/manage/people/{alice}/leave", "302 404 403 403 403 200"),
+    Line("POST", "/manage/people/{alice}/leave", ADMINS, {"name": "alice", "reason": "new job"}),
+    Line("GET", "/manage/people/{alice}/farewell", "302 404 403 403 403 200"),
 ]
 
 

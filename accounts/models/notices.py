@@ -39,6 +39,7 @@ class Notice(models.Model):
         DONE = "done", gettext_lazy("a video is ready")
         FAILED = "failed", gettext_lazy("a video failed")
         WEBHOOK = "webhook", gettext_lazy("a webhook was stopped")
+        HANDED = "handed", gettext_lazy("a library was handed over to you")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notices")
     kind = models.CharField(max_length=12, choices=Kind)
@@ -70,7 +71,7 @@ class Notice(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind__in=["asked", "decided", "low", "done", "failed", "webhook"]),
+                condition=Q(kind__in=["asked", "decided", "low", "done", "failed", "webhook", "handed"]),
                 name="accounts_notice_kind_known",
             )
         ]
@@ -96,6 +97,7 @@ class Notice(models.Model):
             ),
             "film": _("Your film is ready: %(title)s"),
             "halted": _("Your storyboard stopped: %(title)s"),
+            "handed": _("The library of %(who)s is yours now: %(videos)s videos."),
         }[self.facts.get("as", self.kind)]
         return (text % _Facts(self.facts)).strip()
 

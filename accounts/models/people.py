@@ -49,6 +49,8 @@ class User(AbstractUser):
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.MEMBER)
     # Part of what a session is checked against, so that one more signs out every browser.
     sign_outs = models.PositiveIntegerField(default=0, editable=False)
+    # Names of the catalogue's models; empty allows all of them, those of tomorrow too.
+    models_allowed = models.JSONField(_("models"), default=list, blank=True)
     # Left for good: the content is purged, and a pseudonym takes the name's place.
     retired_at = models.DateTimeField(_("left"), null=True, blank=True, editable=False)
     # Kinds of notices that this person wants letters about, besides those that everybody gets.

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from accounts.models import ApiKey, User
 from accounts.services.auditing import audit
 from accounts.services.notices import forget_notices
+from accounts.services.people import keep_an_admin
 from kling_platform.errors import InvalidValue, WrongState
 
 PSEUDONYM = "former-"
@@ -25,6 +26,7 @@ def close_account(user: User, *, actor: User | None, reason: str) -> bool:
         raise WrongState(_("You cannot retire yourself. Ask another admin."))
     if not reason.strip():
         raise InvalidValue(_("Say why: it cannot be undone."), param="reason")
+    keep_an_admin(user)
     if not User.objects.filter(pk=user.pk, retired_at__isnull=True).update(
         is_active=False, retired_at=Now(), sign_outs=F("sign_outs") + 1
     ):

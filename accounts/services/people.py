@@ -34,10 +34,22 @@ def set_active(user: User, active: bool, *, actor: User | None) -> None:
         raise WrongState(_("You cannot suspend yourself. Ask another admin."))
     if active and user.retired_at:
         raise WrongState(_("Who has left does not come back: make a new account."))
+    if not active:
+        keep_an_admin(user)
     changes: dict[str, Any] = {"is_active": active} | ({} if active else {"sign_outs": F("sign_outs") + 1})
     if User.objects.filter(pk=user.pk, is_active=not active).update(**changes):
         user.refresh_from_db(fields=["is_active", "sign_outs"])
         audit("user.resume" if active else "user.suspend", user, actor=actor)
+
+
+def keep_an_admin(user: User) -> None:
+    """``WrongState`` where no active admin were left without this one; in the transaction that takes them away.
+
+    All of them are locked first, so that of two who remove each other at the same moment one stays.
+    """
+    admins = User.objects.select_for_update().filter(role=User.Role.ADMIN, is_active=True).order_by("pk")
+    if {admin.pk for admin in admins} == {user.pk}:
+        raise WrongState(_("%(user)s is the last admin. Make somebody else an admin first.") % {"user": user})
 
 
 @transaction.atomic
@@ -52,6 +64,7 @@ def set_role(user: User, role: str, *, actor: User | None) -> None:
         return
     if actor == user and user.role == User.Role.ADMIN:
         raise WrongState(_("You cannot take the admin role from yourself. Ask another admin."))
+    keep_an_admin(user)
     before, user.role = user.role, role
     user.is_staff = user.is_superuser = role == User.Role.ADMIN
     user.save(update_fields=["role", "is_staff", "is_superuser"])

@@ -1,6 +1,13 @@
 from django.urls import path
 
-from generations.manage import alarm_views, catalogue_views, operations_views, team_views, usage_views
+from generations.manage import (
+    alarm_views,
+    catalogue_views,
+    leaving_views,
+    operations_views,
+    team_views,
+    usage_views,
+)
 
 urlpatterns = [
     path("teams", team_views.teams, name="manage_teams"),
@@ -8,6 +15,9 @@ urlpatterns = [
     path("teams/<int:team_id>", team_views.team, name="manage_team"),
     path("teams/<int:team_id>/add", team_views.add, name="manage_team_add"),
     path("teams/<int:team_id>/remove/<int:user_id>", team_views.remove, name="manage_team_remove"),
+    path("people/<int:user_id>/leave", leaving_views.leave, name="manage_leave"),
+    path("people/<int:user_id>/hand-over", leaving_views.hand_over, name="manage_hand_over"),
+    path("people/<int:user_id>/farewell", leaving_views.farewell, name="manage_farewell"),
     path("usage", usage_views.usage, name="manage_usage"),
     path("usage.csv", usage_views.export, name="manage_usage_export"),
     path("usage/videos", usage_views.videos, name="manage_usage_videos"),

@@ -63,6 +63,7 @@ from generations.services.deliveries import (
 )
 from generations.services.doubts import attach_id, confirm_wish, pending_wish, release, write_off
 from generations.services.forecasts import Forecast, forecast, forecast_new
+from generations.services.leaving import Belongings, Farewell, belongings, farewell, hand_over
 from generations.services.once import Answered, KeyReused, Once, digest_of, forget_answers, make_once
 from generations.services.operations import (
     Health,
@@ -192,7 +193,9 @@ __all__ = [
     "Alternative",
     "Answered",
     "BatchQuote",
+    "Belongings",
     "DeliveryDue",
+    "Farewell",
     "Forecast",
     "Health",
     "KeyReused",
@@ -214,6 +217,7 @@ __all__ = [
     "alternatives",
     "attach_id",
     "batches_with_counts",
+    "belongings",
     "cancel",
     "cancel_batch",
     "catalogue_history",
@@ -239,6 +243,7 @@ __all__ = [
     "due_polls",
     "due_purges",
     "ending_soon",
+    "farewell",
     "fence",
     "forecast",
     "forecast_new",
@@ -248,6 +253,7 @@ __all__ = [
     "forget_leavers",
     "forget_rules",
     "halt_storyboard",
+    "hand_over",
     "has_deliveries",
     "health",
     "hide_content_of_leavers",
