@@ -82,13 +82,14 @@ RATES = {
     "x-ratelimit-remaining-requests": ("integer", _("How many are left.")),
     "x-ratelimit-reset-requests": ("string", _("Until all are back: 1s")),
 }
-# Sent by any operation.
-HEADERS: dict[str, dict[str, tuple[str, Any]]] = {
-    "200": RATES,
-    "401": {"WWW-Authenticate": ("string", "Bearer")},
-    "429": WAIT | RATES,
-    "503": WAIT,
+IN_VAIN = {
+    "X-Should-Retry": (
+        "string",
+        _("false: the same request would be refused again, so clients of OpenAI do not send it again."),
+    )
 }
+WHO = {"WWW-Authenticate": ("string", "Bearer")}
+BY_FILES = ("304", "412", "416")  # answered about a file, without a body
 
 
 class RefusalSerializer(serializers.Serializer[Any]):
@@ -151,14 +152,24 @@ def introduce(result: dict[str, Any], generator: Any, request: Any, public: bool
 
 
 def _declare_headers(responses: dict[str, Any]) -> None:
-    for status, headers in HEADERS.items():
-        if status in responses:
-            responses[status].setdefault("headers", {}).update(
-                {
-                    name: {"schema": {"type": schema}, "description": str(text)}
-                    for name, (schema, text) in headers.items()
-                }
-            )
+    for status, response in responses.items():
+        response.setdefault("headers", {}).update(
+            {
+                name: {"schema": {"type": schema}, "description": str(text)}
+                for name, (schema, text) in headers_of(status).items()
+            }
+        )
+
+
+def headers_of(status: str) -> dict[str, tuple[str, Any]]:
+    """What any operation may send with an answer of this status; see ``render_error``."""
+    if status == "401":  # nobody is counted yet
+        return WHO | IN_VAIN
+    headers = dict(RATES)
+    if status in ("429", "503"):
+        return WAIT | headers
+    is_refusal = status.startswith("4") and status not in BY_FILES
+    return headers | IN_VAIN if is_refusal else headers
 
 
 def _drop_marks(part: Any) -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import ApiKey, User
 from accounts.services import make_key, set_quota
 from generations import searching, services
+from generations.api import exports
 from generations.models import Generation, Status, Tag
 from tests.api import GENERATIONS, TEXT, Api, error, everything, finished
 from tests.makers import ask, submitted
@@ -313,6 +315,25 @@ def test_the_memory_of_an_export_does_not_grow_with_the_history(alice: User, ali
     small = _peak(alice_key)
     many(alice, 2_400, prompt="x" * 2_000)
     assert _peak(alice_key) < small * 1.5  # five times the rows
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_an_export_goes_on_when_a_line_is_deleted_in_between(
+    alice: User, alice_key: str, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK", 3)
+    services.cancel(first := many(alice, 9), actor=alice)
+    Generation.objects.exclude(pk=first.pk).update(status="canceled", finished_at=Now(), next_check_at=None)
+    rows = Generation.objects.order_by("-created_at" if order == "desc" else "created_at")
+    expected = [str(pk) for pk in rows.values_list("pk", flat=True)]
+    pieces = Api(alice_key).get(f"{EXPORT}?format=jsonl&order={order}").streaming_content
+    got = [next(pieces)]
+    gone = [Generation.objects.get(pk=expected[place]) for place in (2, 5, 7)]  # two that pages end with
+    for generation in gone:
+        services.delete(generation, actor=alice)
+    got += list(pieces)
+    told = [json.loads(line)["id"] for line in b"".join(got).splitlines()]
+    assert told == [pk for pk in expected if pk not in (expected[5], expected[7])]
 
 
 def _peak(key: str) -> int:

@@ -16,6 +16,7 @@ from accounts import keys, services
 from accounts.authentication import KeyAuthentication
 from accounts.models import ApiKey, AuditEntry, Quota, User
 from kling_platform.errors import InvalidValue, NotFound, Suspended
+from tests.prove.forged import refused
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -256,3 +257,8 @@ def test_a_suspended_owners_key_says_so(alice: User, alice_key: str, boss: User)
         enter(f"Bearer {alice_key}")
     services.set_active(alice, True, actor=boss)
     assert enter(f"Bearer {alice_key}")
+
+
+def test_forged_keys_are_refused_without_a_question_to_the_database() -> None:
+    """The full figure is ``make prove R=forged``."""
+    assert refused(200, seed=20261124) == 200

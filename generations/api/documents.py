@@ -15,6 +15,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from generations.api import file_documents
 from generations.api.filters import parameters
 from generations.api.quotes import QuoteSerializer
 from generations.api.serializers import (
@@ -271,7 +272,13 @@ export = extend_schema_view(
                 default="0",
                 description=_("1: Excel sees that a table is UTF-8."),
             ),
-            OpenApiParameter("Content-Disposition", str, OpenApiParameter.HEADER, response=[200]),
+            OpenApiParameter(
+                "Content-Disposition",
+                str,
+                OpenApiParameter.HEADER,
+                response=[200],
+                description=_("The name to save it under."),
+            ),
         ],
     )
 )
@@ -300,24 +307,11 @@ content = extend_schema_view(
             "Ranges are answered (206), so players can seek and downloads can go on."
         ),
         auth=[{"key": []}, {}],  # type: ignore[list-item] # with a key or, by a signed link, without
-        responses={
-            **refused(404, 409),
-            (200, "video/mp4"): OpenApiResponse(OpenApiTypes.BINARY, description=_("The whole file.")),
-            (206, "video/mp4"): OpenApiResponse(
-                OpenApiTypes.BINARY, description=_("The part that Range names.")
-            ),
-            304: OpenApiResponse(description=_("If-None-Match names the file that you have.")),
-            416: OpenApiResponse(description=_("Range lies outside the file.")),
-        },
+        responses=file_documents.responses(_("The whole file."), "video/mp4"),
         parameters=[
             OpenApiParameter("expires", int, description=_("Of a signed link.")),
             OpenApiParameter("sig", str, description=_("Of a signed link; the last parameter.")),
-            OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="bytes=0-1023"),
-            OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 206, 304]),
-            OpenApiParameter(
-                "Accept-Ranges", str, OpenApiParameter.HEADER, response=[200, 206], description="bytes"
-            ),
-            OpenApiParameter("Content-Range", str, OpenApiParameter.HEADER, response=[206, 416]),
+            *file_documents.PARAMETERS,
         ],
     )
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -15,11 +16,11 @@ from generations import public
 from generations.api.filters import condition
 from generations.api.pages import descends
 from generations.api.serializers import RecordSerializer
-from generations.models import Generation
+from generations.models import Generation, GenerationQuerySet
 from kling_platform import csvs
 from kling_platform.errors import InvalidValue
 
-# Rows that are in memory at a time; PostgreSQL keeps the others behind a cursor.
+# Rows that are in memory at a time, here and in the database.
 CHUNK = 500
 FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
 OPTIONS = ("format", "order", "bom")
@@ -36,16 +37,29 @@ def answer(request: Request) -> StreamingHttpResponse:
     if bom not in ("0", "1"):
         raise InvalidValue(_("bom is 0 or 1."), param="bom")
     rows = Generation.objects.owned_by(request.user).filter(condition(query, besides=OPTIONS))
-    rows = rows.newest_first() if descends(query) else rows.newest_first().reverse()
     rows = rows.select_related("api_key").with_tags().defer("upstream_reply", "result_url")
     write = _csv if kind == "csv" else _jsonl
-    records = (as_record(generation) for generation in rows.iterator(chunk_size=CHUNK))
-    begin = [csvs.BOM] if kind == "csv" and bom == "1" else []
-    response = StreamingHttpResponse(_joined(begin, write(records)), content_type=FORMATS[kind])
+    records = (as_record(generation) for generation in _all(rows, descends(query)))
+    lines = _joined([csvs.BOM] if kind == "csv" and bom == "1" else [], write(records))
+    first = next(lines)  # asks the database: once the answer has begun, nothing can be refused any more
+    response = StreamingHttpResponse(chain([first], lines), content_type=FORMATS[kind])
     name = f"generations-{timezone.localdate():%Y-%m-%d}.{kind}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _all(rows: GenerationQuerySet, down: bool) -> Iterator[Generation]:
+    """Page after page by key: a cursor would make the database read everything before the first byte.
+
+    What is deleted meanwhile is left out, what is made meanwhile comes where it is still ahead.
+    """
+    ordered = rows.newest_first() if down else rows.newest_first().reverse()
+    page = list(ordered[:CHUNK])
+    while page:
+        yield from page
+        rest = ordered.before(page[-1]) if down else ordered.after(page[-1])
+        page = list(rest[:CHUNK]) if len(page) == CHUNK else []
 
 
 def as_record(generation: Generation) -> dict[str, Any]:

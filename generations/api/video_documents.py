@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
-    OpenApiResponse,
     extend_schema,
     extend_schema_field,
     extend_schema_view,
 )
 from rest_framework import serializers
 
+from generations.api import file_documents
 from generations.api.documents import DRY_RUN, ID, ONCE, PAGING, WAIT, or_quote
 from generations.api.openai import COMPLETED, FAILED, IN_PROGRESS, QUEUED
 from generations.api.serializers import FailureSerializer, GenerationSerializer
-from kling_platform.documents import answers, refused
+from kling_platform.documents import answers
 
 FILES = ("video/mp4", "image/jpeg")
 _VIDEO = {
@@ -169,19 +168,7 @@ video_content = extend_schema_view(
         "download_video_content",
         _("Fetch the film or a still of it"),
         _("Ranges are answered (206), so downloads can go on."),
-        responses={
-            **refused(400, 404, 409),
-            **{
-                (200, kind): OpenApiResponse(OpenApiTypes.BINARY, description=_("An MP4, or a JPEG."))
-                for kind in FILES
-            },
-            **{
-                (206, kind): OpenApiResponse(OpenApiTypes.BINARY, description=_("The part that Range names."))
-                for kind in FILES
-            },
-            304: OpenApiResponse(description=_("If-None-Match names the file that you have.")),
-            416: OpenApiResponse(description=_("Range lies outside the file.")),
-        },
+        responses=file_documents.responses(_("An MP4, or a JPEG."), *FILES, also=(400,)),
         parameters=[
             OpenApiParameter(
                 "variant",
@@ -190,7 +177,7 @@ video_content = extend_schema_view(
                 default="video",
                 description=_("The film, or a still as JPEG."),
             ),
-            OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="bytes=0-1023"),
+            *file_documents.PARAMETERS,
         ],
     )
 )

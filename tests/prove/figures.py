@@ -55,6 +55,15 @@ FIGURES = {
             Part("pytest", 12, nodes=("tests/test_bad_input.py",)),
         ),
     ),
+    "export": Figure(
+        "an export of 100,000 rows, as CSV and as JSON Lines: the server grows by less than 32 MB, and the first byte "
+        "comes long before the last row is read",
+        tuple(Part("postgres", number) for number in range(2)),
+    ),
+    "forged": Figure(
+        "10,000 requests with forged keys: each 401, and not one of them asks the database anything",
+        (Part("postgres"),),
+    ),
     "R6": Figure(
         "of 5,000 mutated replies of upstream none goes uncaught, and none is read as a verdict that it did not give",
         tuple(Part("postgres", number) for number in range(5)),
