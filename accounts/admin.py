@@ -10,8 +10,8 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -20,10 +20,14 @@ from accounts.admin_base import ReadOnlyAdmin, actor, tell, used_of
 from accounts.admin_forms import NewUserForm
 from accounts.admin_quotas import QuotaAdmin
 from accounts.models import ApiKey, AuditEntry, Quota, Transfer, User, Wallet
-from accounts.quotas import usage, with_usage
+from accounts.quotas import AT_A_GLANCE, Balance, glances, with_most_used
 from kling_platform.errors import PlatformError
 
 admin.site.register(Quota, QuotaAdmin)
+
+
+def _used_per_period(balance: Balance) -> SafeString:
+    return format_html("{} / {}", used_of(balance.used, balance.size), balance.quota.get_period_display())
 
 
 @admin.register(User)
@@ -37,35 +41,41 @@ class UserAdmin(DjangoUserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (gettext_lazy("Person"), {"fields": ("email", "first_name", "last_name")}),
-        (gettext_lazy("What they may do"), {"fields": ("role", "is_active", "quota_now")}),
+        (gettext_lazy("What they may do"), {"fields": ("role", "is_active", "quotas_now")}),
         (gettext_lazy("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = (
         (None, {"fields": ("username", "email", "password1", "password2")}),
         (gettext_lazy("What they may do"), {"fields": ("role", "credits", "period")}),
     )
-    readonly_fields = ("quota_now", "last_login", "date_joined")
+    readonly_fields = ("quotas_now", "last_login", "date_joined")
     actions = ("suspend", "resume")
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False  # what they spent stays to be seen: suspend instead
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return with_usage(super().get_queryset(request).select_related("quota"), "quota__wallets")
+        return with_most_used(super().get_queryset(request).prefetch_related(AT_A_GLANCE), "user")
 
-    @admin.display(description=gettext_lazy("used"), ordering="open_used")
+    @admin.display(description=gettext_lazy("used"), ordering="most_used")
     def used(self, user: User) -> SafeString | str:
-        quota = getattr(user, "quota", None)
-        return used_of(*usage(user, quota.credits)[:2]) if quota else _("no quota")
+        lines = [(_used_per_period(balance),) for balance in glances(user)]
+        return format_html_join(mark_safe("<br>"), "{}", lines) or _("no quota")
 
-    @admin.display(description=gettext_lazy("quota"))
-    def quota_now(self, user: User) -> SafeString:
-        if not hasattr(user, "quota"):
-            url = f"{reverse('admin:accounts_quota_add')}?user={user.pk}"
-            return format_html('{} <a href="{}">{}</a>', _("none:"), url, _("give one"))
-        url = reverse("admin:accounts_quota_change", args=[user.quota.pk])
+    @admin.display(description=gettext_lazy("quotas"))
+    def quotas_now(self, user: User) -> SafeString:
+        add = f"{reverse('admin:accounts_quota_add')}?user={user.pk}"
+        lines = [
+            (
+                _used_per_period(balance),
+                reverse("admin:accounts_quota_change", args=[balance.quota.pk]),
+                _("change"),
+            )
+            for balance in glances(user)
+        ]
+        standing = format_html_join("", '{} <a href="{}">{}</a><br>', lines)
         return format_html(
-            '{} {} <a href="{}">{}</a>', self.used(user), user.quota.get_period_display(), url, _("change")
+            '{}<a href="{}">{}</a>', standing, add, _("give one more") if lines else _("give one")
         )
 
     # --- writing, through the services ---------------------------------------
@@ -164,7 +174,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 class WalletAdmin(ReadOnlyAdmin):
     list_display = (
         "whose",
-        "period",
+        "per",
         "starts_at",
         "ends_at",
         "closed_at",
@@ -174,7 +184,7 @@ class WalletAdmin(ReadOnlyAdmin):
         "spent",
         "expired",
     )
-    list_filter = ("period", ("closed_at", admin.EmptyFieldListFilter), "starts_at")
+    list_filter = ("quota__period", ("closed_at", admin.EmptyFieldListFilter), "starts_at")
     list_select_related = ("quota__user", "quota__team", "quota__api_key")
     search_fields = ("quota__user__username", "quota__team__name", "quota__api_key__label")
     ordering = ("-starts_at", "-pk")
@@ -183,6 +193,10 @@ class WalletAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("whose"))
     def whose(self, wallet: Wallet) -> str:
         return str(wallet.quota.owner)
+
+    @admin.display(description=gettext_lazy("period"))
+    def per(self, wallet: Wallet) -> str:
+        return str(wallet.quota.get_period_display())
 
 
 @admin.register(Transfer)

@@ -10,7 +10,6 @@ from django.contrib.auth.forms import BaseUserCreationForm
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from accounts import services
 from accounts.models import ApiKey, Quota, User
 from kling_platform.text import whole_number
 
@@ -24,10 +23,11 @@ class NewUserForm(BaseUserCreationForm):
         label=_("Credits per period"),
         min_value=0,
         max_value=settings.MAX_CREDITS,
-        initial=services.DEFAULT_CREDITS,
+        required=False,
+        help_text=_("Empty: what everybody new gets."),
     )
     period = forms.ChoiceField(
-        label=_("Period"), choices=Quota.Period.choices, initial=services.DEFAULT_PERIOD
+        label=_("Period"), choices=Quota.Period.choices, initial=Quota.Period.MONTH, required=False
     )
 
     class Meta(BaseUserCreationForm.Meta):
@@ -36,7 +36,7 @@ class NewUserForm(BaseUserCreationForm):
 
 
 class NewQuotaForm(forms.ModelForm):
-    """A quota for somebody who has none yet."""
+    """A quota for a period for which its owner has none yet."""
 
     class Meta:
         model = Quota
@@ -67,11 +67,8 @@ class SetQuotaForm(ReasonForm):
     """``seen`` carries the versions that the editor looked at: "1:4,2:1"."""
 
     credits = forms.IntegerField(label=_("Credits per period"), min_value=0, max_value=settings.MAX_CREDITS)
-    period = forms.ChoiceField(
-        label=_("Period"), choices=[("", _("as it is")), *Quota.Period.choices], required=False
-    )
     seen = forms.CharField(widget=forms.HiddenInput)
-    field_order = ["credits", "period", "reason", "seen"]
+    field_order = ["credits", "reason", "seen"]
 
     def version(self, quota_id: int) -> int:
         """The version of a quota that the editor saw; 0, which nothing has, when it was not on the page."""

@@ -20,7 +20,7 @@ from accounts import services
 from accounts.admin_base import ReadOnlyAdmin, Tool, actor, tell, used_of
 from accounts.admin_forms import AdjustForm, GrantForm, NewQuotaForm, SetQuotaForm
 from accounts.models import ApiKey, Quota, User
-from accounts.quotas import usage, with_usage
+from accounts.quotas import OPEN_WALLETS, glance, with_usage
 from kling_platform.errors import PlatformError
 from kling_platform.text import whole_number
 
@@ -54,7 +54,7 @@ class QuotaAdmin(ReadOnlyAdmin):
         return True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Quota]:
-        return with_usage(super().get_queryset(request))
+        return with_usage(super().get_queryset(request)).prefetch_related(OPEN_WALLETS)
 
     @admin.display(description=gettext_lazy("whose"), ordering="user__username")
     def owner_name(self, quota: Quota) -> str:
@@ -63,15 +63,16 @@ class QuotaAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("used"), ordering="open_used")
     def used(self, quota: Quota) -> SafeString:
-        return used_of(*usage(quota, quota.credits)[:2])
+        balance = glance(quota)
+        return used_of(balance.used, balance.size)
 
     @admin.display(description=gettext_lazy("left"), ordering="open_left")
     def left(self, quota: Quota) -> int:
-        return usage(quota, quota.credits)[2]
+        return glance(quota).wallet.available
 
     @admin.display(description=gettext_lazy("held"), ordering="open_held")
     def held(self, quota: Quota) -> int:
-        return usage(quota, quota.credits)[3]
+        return glance(quota).wallet.reserved
 
     @admin.display(description=gettext_lazy("resets"), ordering="open_until")
     def resets(self, quota: Quota) -> str:
@@ -92,9 +93,9 @@ class QuotaAdmin(ReadOnlyAdmin):
     def save_model(self, request: HttpRequest, obj: Quota, form: Any, change: bool) -> None:
         cleaned = form.cleaned_data
         services.set_quota(
-            form.owner, credits=cleaned["credits"], period=cleaned["period"], actor=actor(request)
+            form.owner, credits=cleaned["credits"], period=cleaned["period"], actor=actor(request), version=0
         )
-        obj.pk = form.owner.quota.pk
+        obj.pk = Quota.objects.of(form.owner).get(period=cleaned["period"]).pk
         obj.refresh_from_db()
 
     # --- set, grant, correct ------------------------------------------------------
@@ -143,16 +144,20 @@ class QuotaAdmin(ReadOnlyAdmin):
             "grant": _("Grant credits for this period"),
             "adjust": _("Correct the balance of this period"),
         }
-        about = [
-            _("%(who)s: %(used)d of %(granted)d used, %(left)d left")
-            % dict(
-                zip(("used", "granted", "left"), usage(q, q.credits), strict=False), who=self.owner_name(q)
-            )
-            for q in quotas
-        ]
+        about = [self._about(quota) for quota in quotas]
         return self.operation_page(
             request, title=titles[how], about=about, form=form, submit=titles[how], back=back
         )
+
+    def _about(self, quota: Quota) -> str:
+        balance = glance(quota)
+        return _("%(who)s (%(period)s): %(used)d of %(granted)d used, %(left)d left") % {
+            "who": self.owner_name(quota),
+            "period": quota.get_period_display(),
+            "used": balance.used,
+            "granted": balance.size,
+            "left": balance.wallet.available,
+        }
 
     def _chosen(self, request: HttpRequest) -> list[Quota]:
         texts = request.GET.get("ids", "").split(",")[:AT_ONCE]
@@ -172,7 +177,7 @@ class QuotaAdmin(ReadOnlyAdmin):
             raise Http404
         initial: dict[str, Any] = {"seen": ",".join(f"{quota.pk}:{quota.version}" for quota in quotas)}
         if len(quotas) == 1:
-            initial |= {"credits": quotas[0].credits, "period": quotas[0].period}
+            initial |= {"credits": quotas[0].credits}
         return SetQuotaForm(data, initial=initial)
 
 
@@ -191,15 +196,14 @@ def _apply(how: str, quota: Quota, form: Any, by: User) -> str:
         moved = services.adjust(quota, credits=credits, reason=reason, actor=by)
         said = _("%(who)s: the balance was corrected by %(moved)+d.") % {"who": who, "moved": moved.moved}
     else:
-        period = form.cleaned_data["period"] or quota.period
         version = form.version(quota.pk)
         moved = services.set_quota(
-            quota.owner, credits=credits, period=period, reason=reason, actor=by, version=version
+            quota.owner, credits=credits, period=quota.period, reason=reason, actor=by, version=version
         )
         said = _("%(who)s: the quota is %(credits)d credits (%(period)s) now; %(moved)+d at once.") % {
             "who": who,
             "credits": credits,
-            "period": Quota.Period(period).label,
+            "period": quota.get_period_display(),
             "moved": moved.moved,
         }
     if moved.moved == moved.wanted:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Transfer, User, Wallet
+from accounts.models import TopUp, Transfer, User, Wallet
 from kling_platform.errors import WrongState
 
 Kind = Transfer.Kind
@@ -181,13 +182,14 @@ def release_all(generation_ids: Collection[uuid.UUID]) -> None:
     held = Transfer.objects.filter(generation_id__in=generation_ids, kind=Kind.RESERVE)
     by_wallet = groupby(held.order_by("wallet_id", "pk"), key=lambda line: line.wallet_id)
     for wallet_id, lines in by_wallet:
-        parts = [Part(line.amount, line.generation_id, line.pk) for line in lines if line.generation_id]
+        returned = list(lines)
+        parts = [Part(line.amount, line.generation_id, line.pk) for line in returned if line.generation_id]
         try:
             with transaction.atomic():
                 post_all(wallet_id, Kind.RELEASE, parts)
         except (IntegrityError, CannotPay) as error:
             raise AlreadyResolved from error
-        expire_if_over(wallet_id)
+        expire_if_over(wallet_id, held=[line.seq for line in returned])
 
 
 @transaction.atomic
@@ -232,7 +234,7 @@ def _resolve(generation_id: uuid.UUID, kind: str, *, reason: str = "") -> int:
                 raise AlreadyResolved from error
             raise
         if kind != Kind.SETTLE:
-            expire_if_over(reservation.wallet_id)
+            expire_if_over(reservation.wallet_id, held=[reservation.seq])
     return len(reservations)
 
 
@@ -246,24 +248,95 @@ def expire(wallet_id: int) -> int:
     return available
 
 
-def expire_if_over(wallet_id: int) -> None:
-    """Credits that come back into a closed period, or into one that is over by now, expire there."""
-    if Wallet.objects.filter(pk=wallet_id, closed_at__isnull=False).exists():
+def expire_if_over(wallet_id: int, *, held: Sequence[int]) -> None:
+    """Credits that come back into a period that is over, or to a top-up that is, expire there.
+
+    ``held`` are the lines, by their ``seq``, that had held them.
+    """
+    of_a_top_up = TopUp.objects.filter(
+        Q(last_seq__gte=min(held)) | Q(last_seq__isnull=True, ends_at__lte=Now()),
+        grant__wallet=OuterRef("pk"),
+        grant__seq__lt=max(held),
+    )
+    closed, over, late = (
+        Wallet.objects.filter(pk=wallet_id)
+        .values_list("closed_at", Q(ends_at__isnull=False, ends_at__lte=Now()), Exists(of_a_top_up))
+        .get()
+    )
+    if closed:
         expire(wallet_id)
-    elif Wallet.objects.filter(pk=wallet_id, ends_at__lte=Now()).exists():
+    elif over:
         close(wallet_id)
+    elif late:
+        lapse(wallet_id)
 
 
 @transaction.atomic
 def close(wallet_id: int) -> None:
     """End a wallet's period: nothing new is reserved in it, what is left expires, what is held stays held."""
     if Wallet.objects.filter(pk=wallet_id, closed_at__isnull=True).update(closed_at=Now()) == 1:
+        lapse(wallet_id)
         expire(wallet_id)
+
+
+@transaction.atomic
+def lapse(wallet_id: int) -> int:
+    """Expire what is unused of the wallet's top-ups whose time is over. Returns the credits moved.
+
+    Called again it finds nothing more, unless what had used a top-up came back meanwhile.
+    """
+    version, available = (
+        Wallet.objects.select_for_update(no_key=True).values_list("version", "available").get(pk=wallet_id)
+    )
+    rows = TopUp.objects.filter(grant__wallet=wallet_id)
+    rows.filter(last_seq__isnull=True, ends_at__lte=Now()).update(last_seq=version)
+    top_ups = list(rows.select_related("grant").order_by("pk"))
+    rest, left = unused(wallet_id, top_ups), available
+    for top_up in top_ups:
+        due = min(rest[top_up.pk] - top_up.expired, left) if top_up.last_seq is not None else 0
+        if due > 0:
+            post(wallet_id, Kind.EXPIRE, due, reason=top_up.grant.reason)
+            TopUp.objects.filter(pk=top_up.pk).update(expired=top_up.expired + due)
+            left -= due
+    return available - left
+
+
+def unused(wallet_id: int, top_ups: Sequence[TopUp]) -> dict[int, int]:
+    """By id of the top-up, which are all of one wallet, how many of its credits nothing was made with.
+
+    Each line that holds credits, and that did not give them back, uses the top-ups of its time: those that end
+    sooner first.
+    """
+    rest = {top_up.pk: top_up.grant.amount for top_up in top_ups}
+    if not top_ups:
+        return rest
+    back = Transfer.objects.filter(reservation=OuterRef("pk"))
+    holds = Transfer.objects.filter(
+        ~Exists(back.filter(kind=Kind.RELEASE)),
+        ~Exists(back.filter(kind=Kind.REFUND)),
+        wallet=wallet_id,
+        kind=Kind.RESERVE,
+        seq__gt=min(top_up.grant.seq for top_up in top_ups),
+    )
+    soonest_first = sorted(top_ups, key=lambda top_up: (top_up.ends_at, top_up.pk))
+    for seq, amount in holds.order_by("seq").values_list("seq", "amount").iterator():
+        for top_up in soonest_first:
+            if top_up.grant.seq < seq and (top_up.last_seq is None or seq <= top_up.last_seq):
+                part = min(rest[top_up.pk], amount)
+                rest[top_up.pk] -= part
+                amount -= part
+    return rest
 
 
 def grant(wallet_id: int, amount: int, *, reason: str, actor: User | None) -> Transfer:
     """Add credits once, for this period."""
     return post(wallet_id, Kind.GRANT, amount, reason=reason, actor=actor)
+
+
+def top_up(wallet_id: int, amount: int, *, ends_at: datetime, reason: str, actor: User | None) -> TopUp:
+    """Add credits once, until a moment; see ``TopUp`` for what is theirs then."""
+    line = grant(wallet_id, amount, reason=reason, actor=actor)
+    return TopUp.objects.create(grant=line, ends_at=ends_at)
 
 
 class Moved(NamedTuple):

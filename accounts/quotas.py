@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db import transaction
-from django.db.models import F, FilteredRelation, Q, QuerySet
+from django.db.models import Exists, F, FilteredRelation, Max, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -17,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from accounts import ledger, periods
-from accounts.models import ApiKey, Quota, Team, User, Wallet
+from accounts.models import ApiKey, DefaultQuota, Quota, Team, TopUp, User, Wallet
 from kling_platform.errors import InsufficientQuota, NoQuota
 
 
@@ -37,11 +39,17 @@ class Balance:
         """Spent and held: what counts against the quota."""
         return self.wallet.spent + self.wallet.reserved
 
+    @property
+    def size(self) -> int:
+        """What the period had to offer, without what has expired of top-ups."""
+        return self.wallet.granted - self.wallet.expired
+
     def runs_out_at(self, now: datetime) -> datetime | None:
-        """When the rest is used up, should it go on like this; None before a day's worth of it is known,
-        when nothing was used, or when the period ends earlier.
+        """When the rest is used up, should it go on as in this period so far.
+
+        None before a day of it is known, when nothing was used, or when the period ends earlier.
         """
-        elapsed = now - max(self.wallet.starts_at, self.quota.updated_at)
+        elapsed = now - max(self.wallet.starts_at, self.quota.created_at)
         if elapsed < timedelta(days=1) or not self.used:
             return None
         out = now + elapsed * (self.wallet.available / self.used)
@@ -66,7 +74,7 @@ class Balance:
             "team": pgettext("whose quota", "your team's"),
             "key": pgettext("whose quota", "this key's"),
         }[self.scope]
-        return _("%(whose)s %(quota)s") % {"whose": whose, "quota": periods_[self.wallet.period]}
+        return _("%(whose)s %(quota)s") % {"whose": whose, "quota": periods_[self.quota.period]}
 
 
 def paying_wallets(
@@ -81,7 +89,7 @@ def paying_wallets(
         owners |= Q(team=team)
     if api_key is not None:
         owners |= Q(api_key=api_key)
-    found = _current(Quota.objects.filter(owners, lifted_at__isnull=True))
+    found = _current(Quota.objects.standing().filter(owners))
     if not any(quota.user_id for quota in found.values()):
         raise NoQuota(
             _("You have no quota yet, so nothing was made and nothing was charged. Ask an admin for one.")
@@ -94,11 +102,23 @@ def balances(user: User, *, api_key: ApiKey | None = None) -> list[Balance]:
     owners = Q(user=user) | Q(team__in=user.teams.all())
     if api_key is not None:
         owners |= Q(api_key=api_key)
-    standing = Quota.objects.filter(owners, lifted_at__isnull=True)
-    found = _current(standing.select_related("team", "api_key"))
+    found = _current(Quota.objects.standing().filter(owners).select_related("team", "api_key"))
     wallets = Wallet.objects.in_bulk(found)
     known = [Balance(quota, wallets[wallet_id]) for wallet_id, quota in found.items()]
-    return sorted(known, key=lambda b: (("user", "team", "key").index(b.scope), b.quota.pk))
+    return sorted(known, key=_in_order)
+
+
+def _in_order(balance: Balance) -> tuple[int, int, int]:
+    quota = balance.quota
+    scope = ("user", "team", "key").index(balance.scope)
+    return scope, quota.team_id or quota.api_key_id or 0, Quota.Period.values.index(quota.period)
+
+
+def balances_of(owner: User | Team | ApiKey) -> list[Balance]:
+    """What the quotas of this one owner still allow now."""
+    found = _current(Quota.objects.of(owner).standing())
+    wallets = Wallet.objects.in_bulk(found)
+    return sorted((Balance(quota, wallets[pk]) for pk, quota in found.items()), key=_in_order)
 
 
 def balance(quota: Quota) -> Balance:
@@ -107,23 +127,72 @@ def balance(quota: Quota) -> Balance:
     return Balance(found, Wallet.objects.get(pk=wallet_id))
 
 
-def with_usage(rows: QuerySet[Any], wallets: str = "wallets") -> QuerySet[Any]:
-    """Each row with what its open wallet says, in the one query of the list."""
-    is_open = FilteredRelation(wallets, condition=Q(**{f"{wallets}__closed_at__isnull": True}))
+def default_in_words() -> str:
+    """“200 a day, 3,000 a month”, in the reader's language."""
+    return ", ".join(f"{intcomma(credits)} {per(period)}" for period, credits in default()[0].items())
+
+
+def per(period: str) -> str:
+    """“a day”, “in total”: for after a number of credits."""
+    return {"day": _("a day"), "week": _("a week"), "month": _("a month"), "total": _("in total")}[period]
+
+
+OPEN_WALLETS = Prefetch("wallets", Wallet.objects.filter(closed_at__isnull=True), to_attr="open_wallets")
+# For a list of people or teams: their standing quotas with the open wallets, in two queries. See ``glances``.
+AT_A_GLANCE = Prefetch(
+    "quotas",
+    Quota.objects.standing().prefetch_related(OPEN_WALLETS),
+    to_attr="standing_quotas",
+)
+
+
+def glances(row: Any) -> list[Balance]:
+    """What a person or team fetched with ``AT_A_GLANCE`` may still spend; nothing is opened or closed for it."""
+    return sorted((glance(quota) for quota in row.standing_quotas), key=_in_order)
+
+
+def glance(quota: Any) -> Balance:
+    """A quota with its ``open_wallets``. Where the period is over, the next touch opens a whole new one."""
+    now = timezone.now()
+    for wallet in quota.open_wallets:
+        if wallet.ends_at is None or wallet.ends_at > now:
+            return Balance(quota, wallet)
+    starts_at, ends_at = periods.bounds(quota.period, now, settings.TIME_ZONE)
+    fresh = {"granted": quota.credits, "available": quota.credits}
+    return Balance(quota, Wallet(quota=quota, starts_at=starts_at, ends_at=ends_at, **fresh))
+
+
+def with_most_used(rows: QuerySet[Any], owner: str) -> QuerySet[Any]:
+    """Each user (``owner`` "user") or team ("team") with ``most_used``: the most that an open wallet has used."""
+    used = (
+        Wallet.objects.filter(
+            closed_at__isnull=True, quota__lifted_at__isnull=True, **{f"quota__{owner}": OuterRef("pk")}
+        )
+        .values(f"quota__{owner}")
+        .annotate(used=Max(F("spent") + F("reserved")))
+        .values("used")
+    )
+    return rows.annotate(most_used=Subquery(used))
+
+
+def with_usage(rows: QuerySet[Quota]) -> QuerySet[Quota]:
+    """Each quota with what its open wallet says, in the one query of the list, to be sorted by it."""
+    is_open = FilteredRelation("wallets", condition=Q(wallets__closed_at__isnull=True))
     return rows.annotate(open_wallet=is_open).annotate(
         open_used=F("open_wallet__spent") + F("open_wallet__reserved"),
-        open_granted=F("open_wallet__granted"),
         open_left=F("open_wallet__available"),
         open_held=F("open_wallet__reserved"),
         open_until=F("open_wallet__ends_at"),
     )
 
 
-def usage(row: Any, credits: int) -> tuple[int, int, int, int]:
-    """(used, granted, left, held) now. Where the period is over, the next touch opens a whole new one."""
-    if row.open_granted is None or (row.open_until and row.open_until <= timezone.now()):
-        return 0, credits, credits, 0
-    return row.open_used, row.open_granted, row.open_left, row.open_held
+FIRST_DEFAULT = {str(Quota.Period.MONTH): 1_000}
+
+
+def default() -> tuple[dict[str, int], int]:
+    """What somebody new may spend, by period, and the version of the row that says so; 0 without one."""
+    row = DefaultQuota.objects.first()
+    return (row.credits, row.version) if row else (FIRST_DEFAULT, 0)
 
 
 def _current(quotas: QuerySet[Quota]) -> dict[int, Quota]:
@@ -134,20 +203,30 @@ def _current(quotas: QuerySet[Quota]) -> dict[int, Quota]:
         .annotate(
             open_id=F("open_wallet__pk"),
             open_until=F("open_wallet__ends_at"),
-            open_period=F("open_wallet__period"),
+            lapsed=Exists(_lapsed.filter(grant__wallet=OuterRef("open_wallet__pk"))),
             now=Now(),
         )
         .order_by("pk")
     )
     ids = {row.pk: row.open_id for row in rows}
-    if not all(row.open_id and _runs(row, row.open_period, row.open_until) for row in rows):
-        ids = {wallet.quota_id: wallet.pk for wallet in _locked_wallets(list(ids))}
+    if not all(row.open_id and _runs(row, row.open_until) and not row.lapsed for row in rows):
+        ids = {wallet.quota_id: wallet.pk for wallet in current_wallets(list(ids))}
     return {ids[row.pk]: row for row in rows}
 
 
-def _runs(quota: Quota, period: str, ends_at: datetime | None) -> bool:
-    """Whether an open wallet of this period is the quota's current one; ``quota.now`` is the database's clock."""
-    return period == quota.period and (ends_at is None or ends_at > quota.now)  # type: ignore[attr-defined]
+# Top-ups whose time is over and that nobody has touched since.
+_lapsed = TopUp.objects.filter(last_seq__isnull=True, ends_at__lte=Now())
+
+
+def _runs(quota: Quota, ends_at: datetime | None) -> bool:
+    """Whether an open wallet is the quota's current one; ``quota.now`` is the database's clock."""
+    return ends_at is None or ends_at > quota.now  # type: ignore[attr-defined]
+
+
+def wallets_with_lapsed() -> list[int]:
+    """Open wallets with a top-up whose time is over and that nobody has touched since."""
+    found = _lapsed.filter(grant__wallet__closed_at__isnull=True).order_by("grant__wallet_id")
+    return list(found.values_list("grant__wallet_id", flat=True).distinct())
 
 
 def current_wallet(quota: Quota) -> Wallet:
@@ -155,16 +234,16 @@ def current_wallet(quota: Quota) -> Wallet:
 
     The lock keeps the period open until a change has been posted.
     """
-    (wallet,) = _locked_wallets([quota.pk])
+    (wallet,) = current_wallets([quota.pk])
     return wallet
 
 
 @transaction.atomic
-def _locked_wallets(quota_ids: list[int]) -> list[Wallet]:
-    """The current wallet of each quota; one whose period is over is closed, and a new one opened.
+def current_wallets(quota_ids: Collection[int]) -> list[Wallet]:
+    """The current wallet of each quota, locked; one whose period is over is closed, and a new one opened.
 
-    A quota whose kind of period was changed begins a new wallet too. Quotas are locked before wallets,
-    both in the order of their ids, as everywhere: two callers open one wallet and never wait in a circle.
+    What is unused of a top-up whose time is over expires. Quotas are locked before wallets, both in the
+    order of their ids, as everywhere: two callers open one wallet and never wait in a circle.
 
     ``no_key``, because PostgreSQL checks a wallet's foreign key again at the commit of whoever updated the
     wallet twice (a late release does), and a plain FOR UPDATE of the quota would make that check wait.
@@ -179,6 +258,7 @@ def _locked_wallets(quota_ids: list[int]) -> list[Wallet]:
     standing = {
         wallet.quota_id: wallet
         for wallet in Wallet.objects.filter(quota__in=locked, closed_at__isnull=True)
+        .annotate(lapsed=Exists(_lapsed.filter(grant__wallet=OuterRef("pk"))))
         .order_by("pk")
         .select_for_update(no_key=True)
     }
@@ -187,11 +267,14 @@ def _locked_wallets(quota_ids: list[int]) -> list[Wallet]:
 
 def _continued(quota: Quota, standing: Wallet | None) -> Wallet:
     if standing is not None:
-        if _runs(quota, standing.period, standing.ends_at):
+        if _runs(quota, standing.ends_at):
+            if standing.lapsed:  # type: ignore[attr-defined]
+                ledger.lapse(standing.pk)
+                standing.refresh_from_db()
             return standing
         ledger.close(standing.pk)
     starts_at, ends_at = periods.bounds(quota.period, quota.now, settings.TIME_ZONE)  # type: ignore[attr-defined]
-    wallet = Wallet.objects.create(quota=quota, period=quota.period, starts_at=starts_at, ends_at=ends_at)
+    wallet = Wallet.objects.create(quota=quota, starts_at=starts_at, ends_at=ends_at)
     ledger.allot(wallet.pk, quota.credits)
     return wallet
 

@@ -31,7 +31,7 @@ COLUMNS = {
     "period": gettext_lazy("period"),
 }
 # What the list of people has besides when it is exported: facts, which no file changes.
-PASSED_OVER = ("active", "used", "last_sign_in")
+PASSED_OVER = ("active", "quotas", "used", "last_sign_in")
 # In the column teams: to be in none of them.
 NO_TEAM = "-"
 

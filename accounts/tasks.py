@@ -110,6 +110,11 @@ def _mail_news_to(user_id: int) -> bool:
     return not error
 
 
+def lapse() -> int:
+    """Every minute: take back what is left of top-ups whose time is over."""
+    return services.lapse_top_ups()
+
+
 def warn() -> int:
     """Every few minutes: tell those whose quotas run out."""
     return services.warn_of_low_quotas()

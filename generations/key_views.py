@@ -140,11 +140,10 @@ def key(request: HttpRequest, key_id: int) -> HttpResponse:
 def _page(
     request: HttpRequest, key: ApiKey, *, form: KeyForm | None = None, new_secret: str = "", status: int = 200
 ) -> HttpResponse:
-    balances = quotas.balances(_user(request), api_key=key)
     context = {
         "key": key,
         "form": form or KeyForm(initial=_initial(key), kept=tuple(key.model_names)),
-        "balance": next((balance for balance in balances if balance.scope == "key"), None),
+        "balances": quotas.balances_of(key),
         "new_secret": new_secret,
         "overlaps": OVERLAPS,
         **_today(),

@@ -11,6 +11,7 @@ SCHEDULES = {
     "sweep": ("generations.tasks.sweep", 1),
     "deliver": ("generations.deliveries.deliver", 1),
     "alarms": ("generations.alarm_tasks.tell", 1),
+    "lapse": ("accounts.tasks.lapse", 1),
     "warn": ("accounts.tasks.warn", 5),
     "news": ("accounts.tasks.mail_news", 1),
     "sum_up": ("generations.tasks.sum_up", 15),

@@ -141,7 +141,7 @@ def test_a_new_person_comes_with_role_and_quota(office: Client, boss: User) -> N
     eve = User.objects.get(username="eve")
     assert (eve.role, eve.email, eve.is_staff) == ("manager", "eve@example.com", False)
     assert eve.check_password(PASSWORD)
-    assert (eve.quota.credits, eve.quota.period) == (500, "week")
+    assert (eve.quotas.get().credits, eve.quotas.get().period) == (500, "week")
     made = AuditEntry.objects.get(action="user.make", subject="eve")
     assert made.actor == boss
 
@@ -244,9 +244,10 @@ def test_every_page_obeys_the_strict_policy(live_server, page, alice: User, boss
         f"/admin/accounts/user/{alice.pk}/change/",
         "/admin/accounts/quota/add/",
     ]
-    paths += [reverse("admin:accounts_quota_change", args=[alice.quota.pk])]
+    paths += [reverse("admin:accounts_quota_change", args=[alice.quotas.get().pk])]
     paths += [
-        f"/admin/accounts/quota/credits/{how}/?ids={alice.quota.pk}" for how in ("set", "grant", "adjust")
+        f"/admin/accounts/quota/credits/{how}/?ids={alice.quotas.get().pk}"
+        for how in ("set", "grant", "adjust")
     ]
     paths += [f"/admin/generations/generation/{generation.pk}/change/"]
     for path in paths:
@@ -254,7 +255,7 @@ def test_every_page_obeys_the_strict_policy(live_server, page, alice: User, boss
         assert answer.status == 200, path
         assert "'self'" in answer.headers["content-security-policy"]
         assert "unsafe" not in answer.headers["content-security-policy"]
-    page.goto(f"{live_server.url}/admin/accounts/quota/credits/grant/?ids={alice.quota.pk}")
+    page.goto(f"{live_server.url}/admin/accounts/quota/credits/grant/?ids={alice.quotas.get().pk}")
     page.fill("#id_credits", "25")
     page.fill("#id_reason", "for the trailer")
     page.click("input.default")

@@ -52,7 +52,7 @@ def test_a_create_is_answered_in_the_gateways_words(alice: User, alice_key: str)
 def test_a_create_holds_the_price_and_remembers_its_key(alice: User, alice_key: str) -> None:
     generation = Generation.objects.get(pk=Api(alice_key).create().json()["id"])
     assert (generation.user, generation.api_key) == (alice, ApiKey.objects.get())
-    wallet = current_wallet(alice.quota)
+    wallet = current_wallet(alice.quotas.get())
     assert (wallet.available, wallet.reserved) == (985, 15)
 
 
@@ -136,7 +136,7 @@ def test_a_keys_own_quota_pays_too_and_limits(alice: User, alice_key: str) -> No
     refused = api.create()
     assert refused.status_code == 402
     assert "this key's total quota: 5 credits left" in error(refused)["message"].lower()
-    assert current_wallet(alice.quota).available == 985
+    assert current_wallet(alice.quotas.get()).available == 985
 
 
 def test_the_quota_is_shown_with_every_wallet(alice: User, alice_key: str) -> None:
@@ -146,7 +146,7 @@ def test_the_quota_is_shown_with_every_wallet(alice: User, alice_key: str) -> No
     body = api.get("/v1/quota").json()
     assert (body["object"], body["available"]) == ("quota", 5)
     own, key = body["data"]
-    ends = current_wallet(alice.quota).ends_at
+    ends = current_wallet(alice.quotas.get()).ends_at
     assert ends
     assert own == {
         "scope": "user",
@@ -293,14 +293,14 @@ def test_a_queued_one_can_be_canceled_and_its_credits_are_back(alice: User, alic
     answer = api.post(f"{GENERATIONS}/{ident}/cancel")
     assert answer.status_code == 200
     assert (answer.json()["status"], answer.json()["error"]["code"]) == ("failed", "canceled")
-    assert current_wallet(alice.quota).available == 1000
+    assert current_wallet(alice.quotas.get()).available == 1000
 
 
 def test_a_sent_one_cannot_be_canceled(alice: User, alice_key: str) -> None:
     generation = submitted(alice)
     answer = Api(alice_key).post(f"{GENERATIONS}/{generation.pk}/cancel")
     assert (answer.status_code, error(answer)["code"]) == (409, "wrong_state")
-    assert current_wallet(alice.quota).reserved == 15
+    assert current_wallet(alice.quotas.get()).reserved == 15
 
 
 @pytest.mark.sqlite
@@ -308,7 +308,7 @@ def test_canceling_twice_is_409_and_returns_once(alice: User, alice_key: str) ->
     api = Api(alice_key)
     path = f"{GENERATIONS}/{api.create().json()['id']}/cancel"
     assert [api.post(path).status_code for _ in range(2)] == [200, 409]
-    assert current_wallet(alice.quota).available == 1000
+    assert current_wallet(alice.quotas.get()).available == 1000
 
 
 # --- to the end -------------------------------------------------------------------
@@ -338,4 +338,4 @@ def test_a_failure_upstream_reaches_the_program(
     video = api.get(f"{GENERATIONS}/{created['id']}").json()
     assert (video["status"], video["cost"]) == ("failed", 0)
     assert video["error"]["message"] == "The fox ran away. Nothing was charged: all credits came back."
-    assert current_wallet(alice.quota).available == 1000
+    assert current_wallet(alice.quotas.get()).available == 1000

@@ -124,9 +124,9 @@ def test_when_it_runs_out_is_told_from_the_pace_of_the_period(alice: User) -> No
     now = timezone.now()
     ask(alice)
     balance = quotas.balances(alice)[0]
-    balance.wallet.starts_at = balance.quota.updated_at = now - timedelta(hours=3)
+    balance.wallet.starts_at = balance.quota.created_at = now - timedelta(hours=3)
     assert balance.runs_out_at(now) is None, "three hours say nothing"
-    balance.wallet.starts_at = balance.quota.updated_at = now - timedelta(days=10)
+    balance.wallet.starts_at = balance.quota.created_at = now - timedelta(days=10)
     balance.wallet.available, balance.wallet.reserved = 100, 500
     balance.wallet.ends_at = now + timedelta(days=20)
     assert balance.runs_out_at(now) == now + timedelta(days=2)

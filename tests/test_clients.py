@@ -156,7 +156,7 @@ def test_a_client_makes_a_video_and_saves_it(
     generation = Generation.objects.get()
     assert done.out.split() == ["taken:", str(generation.pk), "saved:", "film.mp4"]
     assert (tmp_path / "film.mp4").read_bytes() == generation.video.file.read()
-    assert current_wallet(alice.quota).spent == generation.price == 15
+    assert current_wallet(alice.quotas.get()).spent == generation.price == 15
 
     create, *reads, fetch = ear.requests
     key = f"Bearer {alice_key}"

@@ -39,7 +39,7 @@ def test_nothing_of_the_developers_own_platform_is_used() -> None:
 
 @pytest.mark.sqlite
 def test_alice_has_a_quota_and_a_password(alice: User) -> None:
-    assert current_wallet(alice.quota).available == 1_000
+    assert current_wallet(alice.quotas.get()).available == 1_000
     assert alice.check_password(PASSWORD)
 
 

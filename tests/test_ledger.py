@@ -45,7 +45,7 @@ def test_three_wallets_in_a_mix_of_everything_never_wait_in_a_circle() -> None:
 
 def test_a_careless_writer_with_a_stale_version_loses(alice: User) -> None:
     """Read, check, save, as code that forgets the guard would: the journal's sequence refuses it."""
-    wallet = quotas.current_wallet(alice.quota)
+    wallet = quotas.current_wallet(alice.quotas.get())
     with transaction.atomic():
         ledger.grant(wallet.pk, 5, reason="meanwhile", actor=None)
     with pytest.raises(IntegrityError, match="accounts_transfer_seq"), transaction.atomic():
@@ -61,7 +61,7 @@ def test_a_careless_writer_with_a_stale_version_loses(alice: User) -> None:
 
 def test_two_that_pay_from_the_same_wallets_do_not_wait_in_a_circle(alice: User, bob: User) -> None:
     """Wallets named in either order are taken in the order of their ids."""
-    wallets = [quotas.current_wallet(person.quota).pk for person in (alice, bob)]
+    wallets = [quotas.current_wallet(person.quotas.get()).pk for person in (alice, bob)]
 
     def pay(order: list[int]) -> None:
         for _ in range(50):

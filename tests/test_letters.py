@@ -170,7 +170,7 @@ def test_a_manager_invites_members_into_own_teams_alone(boss: User, film: Team) 
         with pytest.raises(Forbidden):
             people.invite("eve@example.com", actor=manager, **wrong)
     invitation = people.invite("eve@example.com", actor=manager, teams=[film], credits=10**9)
-    assert (invitation.role, invitation.credits) == ("member", people.DEFAULT_CREDITS)
+    assert (invitation.role, invitation.credits) == ("member", None), "what everybody new gets"
 
 
 def test_nobody_is_invited_twice_or_while_here(boss: User) -> None:

@@ -52,7 +52,7 @@ def test_the_same_key_with_another_body_is_422_and_makes_nothing(alice: User, al
         assert (answer.status_code, error(answer)["code"]) == (422, "idempotency_key_reused")
         assert error(answer)["param"] == "Idempotency-Key"
     assert Generation.objects.count() == 1
-    assert current_wallet(alice.quota).reserved == 15
+    assert current_wallet(alice.quotas.get()).reserved == 15
 
 
 def test_a_key_belongs_to_its_owner_whichever_api_key_is_used(alice: User, bob_key: str) -> None:

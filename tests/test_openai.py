@@ -142,9 +142,9 @@ def test_it_creates_polls_downloads_lists_and_deletes(
     with pytest.raises(openai.NotFoundError):
         client.videos.retrieve(video.id)
     # One that waits for its turn is canceled by it, and its credits come back.
-    held = current_wallet(alice.quota).reserved
+    held = current_wallet(alice.quotas.get()).reserved
     client.videos.delete(moved.id)
-    assert current_wallet(alice.quota).reserved == held - second.price
+    assert current_wallet(alice.quotas.get()).reserved == held - second.price
 
 
 @pytest.mark.django_db(transaction=True)

@@ -43,7 +43,7 @@ def test_credits_set_the_quota() -> None:
     provision("eve", "--credits", "50")
     provision("eve", "--credits", "80", "--period", "day")
     (balance,) = quotas.balances(User.objects.get())
-    assert (balance.wallet.available, balance.wallet.period) == (80, "day")
+    assert (balance.wallet.available, balance.quota.period) == (80, "day")
 
 
 def test_no_credits_are_credits_too() -> None:

@@ -70,7 +70,7 @@ def test_a_refused_change_leaves_no_audit(alice: User, boss: User) -> None:
 
 def test_a_reason_is_kept_in_audit_and_journal(alice: User, boss: User) -> None:
     services.set_quota(alice, credits=1_200, reason="the trailer", actor=boss)
-    line = alice.quota.wallets.get().transfers.latest("seq")
+    line = alice.quotas.get().wallets.get().transfers.latest("seq")
     assert (line.reason, line.actor, line.amount) == ("the trailer", boss, 200)
     assert AuditEntry.objects.latest("at").detail["reason"] == "the trailer"
 
@@ -110,11 +110,11 @@ def test_provisioning_twice_changes_nothing(db: None) -> None:
 
 
 def test_provisioning_touches_only_what_is_named(alice: User) -> None:
-    services.set_quota(alice, credits=70, period="day")
+    services.set_quotas(alice, {"day": 70, "month": 900})
     done = services.provision("alice", email="alice@example.com")
     assert (done.password, done.api_key) == (None, None)
-    quota = Quota.objects.get(user=alice)
-    assert (quota.credits, quota.period) == (70, "day")
+    standing = Quota.objects.of(alice).standing().order_by("period")
+    assert list(standing.values_list("period", "credits")) == [("day", 70), ("month", 900)]
     alice.refresh_from_db()
     assert alice.email == "alice@example.com" and alice.check_password("correct horse battery staple")
 

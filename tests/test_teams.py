@@ -34,7 +34,7 @@ def film(alice: User, bob: User, boss: User) -> Team:
 
 
 def left(owner: User | Team) -> int:
-    return Wallet.objects.get(closed_at=None, quota=owner.quota).available  # type: ignore[union-attr]
+    return Wallet.objects.get(closed_at=None, quota=owner.quotas.get()).available  # type: ignore[union-attr]
 
 
 def test_both_wallets_pay_and_both_get_it_back(film: Team, alice: User) -> None:

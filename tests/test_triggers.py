@@ -49,7 +49,7 @@ def test_raw_sql_is_refused_too(alice: User) -> None:
 
 def test_who_did_it_can_be_forgotten_but_not_rewritten(alice: User, boss: User) -> None:
     with transaction.atomic():
-        ledger.grant(quotas.current_wallet(alice.quota).pk, 5, reason="sorry", actor=boss)
+        ledger.grant(quotas.current_wallet(alice.quotas.get()).pk, 5, reason="sorry", actor=boss)
     line = Transfer.objects.get(kind="grant")
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         Transfer.objects.filter(pk=line.pk).update(actor=alice)
@@ -96,7 +96,7 @@ def test_a_trigger_that_was_hollowed_out_is_noticed(alice: User) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_flush_between_tests_leaves_them_standing(alice: User) -> None:
     """Run before the next one, whose database was flushed by this one's end."""
-    services.grant(alice.quota, credits=5, reason="", actor=None)
+    services.grant(alice.quotas.get(), credits=5, reason="", actor=None)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -78,8 +78,8 @@ def world(alice: User, bob: User) -> None:
     ask(bob)
     claim_one()
     people.set_quota(bob, credits=500)
-    people.grant(bob.quota, credits=20, reason="", actor=None)
-    people.adjust(bob.quota, credits=-7, reason="counted twice", actor=None)
+    people.grant(bob.quotas.get(), credits=20, reason="", actor=None)
+    people.adjust(bob.quotas.get(), credits=-7, reason="counted twice", actor=None)
     ask(bob)
     key, _text = people.make_key(bob, label="k")
     people.set_quota(key, credits=40, period="day")
@@ -360,7 +360,7 @@ def test_a_lost_file_is_named(world: None) -> None:
 
 
 def test_many_breaches_are_counted_and_not_all_listed(alice: User) -> None:
-    wallet = quotas.balance(alice.quota).wallet
+    wallet = quotas.balance(alice.quotas.get()).wallet
     for _ in range(30):
         ledger.reserve([wallet.pk], 1, generation_id=uuid.uuid4())
     lines = [line for line in verify()[1] if line.startswith("BREACH no credits are held")]

@@ -24,7 +24,7 @@ def _as_balance(balance: Balance) -> dict[str, Any]:
     wallet, resets_at = balance.wallet, balance.resets_at
     return {
         "scope": balance.scope,
-        "period": str(wallet.period),
+        "period": str(balance.quota.period),
         "granted": wallet.granted,
         "available": wallet.available,
         "reserved": wallet.reserved,

@@ -8,7 +8,6 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from accounts import services
 from accounts.models import Quota, Team, User
 from kling_platform.errors import PlatformError
 
@@ -29,9 +28,9 @@ class InviteForm(ServiceForm):
         label=_("Teams"), queryset=Team.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
     )
     credits = forms.IntegerField(
-        label=_("Credits"), min_value=0, max_value=settings.MAX_CREDITS, initial=services.DEFAULT_CREDITS
+        label=_("Credits"), min_value=0, max_value=settings.MAX_CREDITS, required=False
     )
-    period = forms.ChoiceField(label=_("Per"), choices=Quota.Period.choices, initial=services.DEFAULT_PERIOD)
+    period = forms.ChoiceField(label=_("Per"), choices=Quota.Period.choices, initial=Quota.Period.MONTH)
 
     def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts import rooms, rosters, services
+from accounts import quotas, rooms, rosters, services
 from accounts.models import User
 from kling_platform.errors import PlatformError
 from kling_platform.tables import download
@@ -61,7 +61,7 @@ def _page(
         "columns": ", ".join(rosters.COLUMNS),
         "most": rosters.MOST_LINES,
         "decides_all": actor.role == User.Role.ADMIN,
-        "default": (services.DEFAULT_CREDITS, services.DEFAULT_PERIOD.label),
+        "default": quotas.default_in_words(),
     }
     return render(request, "manage/import.html", context, status=status)
 

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("name", gettext_lazy("Name"), ("username",)),
     Column("role", gettext_lazy("Role"), ("role", "username"), wide=True),
     Column("teams", gettext_lazy("Teams"), wide=True),
-    Column("used", gettext_lazy("Credits used"), ("open_used",), numeric=True),
+    Column("used", gettext_lazy("Credits used"), ("most_used",), numeric=True),
     Column("seen", gettext_lazy("Last sign-in"), ("last_login",), numeric=True, wide=True),
 )
 
@@ -42,7 +42,9 @@ def people(request: HttpRequest) -> HttpResponse:
     """Everybody whom the viewer may see, searched, sorted, a page at a time."""
     form = FilterForm(request.GET, viewer=_me(request))
     page = table(request.GET, _rows(request, form), COLUMNS, first="name", search=SEARCHED)
-    context = {"table": _with_usage(page), "filters": form}
+    for user in page.rows:
+        user.balances = quotas.glances(user)
+    context = {"table": page, "filters": form}
     if request.headers.get("HX-Request"):
         return render(request, "manage/_people.html", context)
     context |= {
@@ -57,7 +59,7 @@ def people(request: HttpRequest) -> HttpResponse:
 def _rows(request: HttpRequest, form: FilterForm) -> QuerySet[User]:
     viewer = _me(request)
     seen = Prefetch("teams", Team.objects.visible_to(viewer).order_by("name"), to_attr="seen_teams")
-    rows = User.objects.visible_to(viewer).select_related("quota").prefetch_related(seen)
+    rows = User.objects.visible_to(viewer).prefetch_related(seen, quotas.AT_A_GLANCE)
     form.is_valid()  # a value that is none of the choices is simply not there afterwards
     wanted = form.cleaned_data
     if wanted.get("role"):
@@ -66,14 +68,7 @@ def _rows(request: HttpRequest, form: FilterForm) -> QuerySet[User]:
         rows = rows.filter(is_active=wanted["state"] == "active")
     if wanted.get("team"):
         rows = rows.filter(teams=wanted["team"])
-    return quotas.with_usage(rows, "quota__wallets")
-
-
-def _with_usage(page: Any) -> Any:
-    for user in page.rows:
-        quota = getattr(user, "quota", None)
-        user.usage = quotas.usage(user, quota.credits)[:2] if quota else None
-    return page
+    return quotas.with_most_used(rows, "user")
 
 
 def _invitations(viewer: User) -> list[Invitation]:
@@ -90,16 +85,29 @@ def _invitations(viewer: User) -> list[Invitation]:
 def export(request: HttpRequest) -> HttpResponseBase:
     """The list as it is searched and filtered, all of it, for a spreadsheet."""
     rows = searched(_rows(request, FilterForm(request.GET, viewer=_me(request))), request.GET, SEARCHED)
-    header = ("user", "email", "role", "teams", "active", "credits", "period", "used", "last_sign_in")
+    header = (
+        "user",
+        "email",
+        "role",
+        "teams",
+        "active",
+        "credits",
+        "period",
+        "quotas",
+        "used",
+        "last_sign_in",
+    )
     return download("people", header, (_line(user) for user in rows.order_by("username")))
 
 
 def _line(user: Any) -> tuple[Any, ...]:
-    quota = getattr(user, "quota", None)
-    of_quota = (quota.credits, quota.period, quotas.usage(user, quota.credits)[0]) if quota else ("", "", "")
+    known = quotas.glances(user)
+    one = (known[0].quota.credits, known[0].quota.period) if len(known) == 1 else ("", "")
+    standing = "; ".join(f"{balance.quota.credits} / {balance.quota.period}" for balance in known)
+    used = "; ".join(f"{balance.used} / {balance.quota.period}" for balance in known)
     teams = "; ".join(team.name for team in user.seen_teams)
     signed_in = user.last_login.isoformat() if user.last_login else ""
-    return (user.username, user.email, user.role, teams, user.is_active, *of_quota, signed_in)
+    return (user.username, user.email, user.role, teams, user.is_active, *one, standing, used, signed_in)
 
 
 @require_GET
@@ -118,7 +126,7 @@ def _person(request: HttpRequest, user: User) -> dict[str, Any]:
     return {
         "person": user,
         "teams": Team.objects.visible_to(viewer).filter(members=user).order_by("name"),
-        "balances": [balance for balance in quotas.balances(user) if balance.scope == "user"],
+        "balances": quotas.balances_of(user),
         "keys": user.api_keys.filter(revoked_at=None).count(),
         "roles": User.Role.choices,
         "may_act": viewer.role == User.Role.ADMIN,

@@ -3,7 +3,10 @@
 from accounts.models.invitations import Invitation as Invitation
 from accounts.models.keys import ENDS_SOON as ENDS_SOON
 from accounts.models.keys import ApiKey as ApiKey
+from accounts.models.money import DefaultQuota as DefaultQuota
 from accounts.models.money import Quota as Quota
+from accounts.models.money import QuotaQuerySet as QuotaQuerySet
+from accounts.models.money import TopUp as TopUp
 from accounts.models.money import Transfer as Transfer
 from accounts.models.money import Wallet as Wallet
 from accounts.models.notices import ASKED_FOR as ASKED_FOR

@@ -23,7 +23,8 @@ class Invitation(models.Model):
     email = models.EmailField(_("email"))
     role = models.CharField(_("role"), max_length=10, choices=User.Role, default=User.Role.MEMBER)
     teams = models.ManyToManyField(Team, related_name="invitations", verbose_name=_("teams"), blank=True)
-    credits = models.PositiveBigIntegerField(_("credits per period"))
+    # None: what everybody new gets on the day it is accepted.
+    credits = models.PositiveBigIntegerField(_("credits per period"), null=True)
     period = models.CharField(_("period"), max_length=5, choices=Quota.Period, default=Quota.Period.MONTH)
     language = models.CharField(max_length=10)
     nonce = models.UUIDField(default=uuid.uuid4, editable=False)

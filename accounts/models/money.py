@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -12,8 +14,21 @@ from accounts.models.keys import ApiKey
 from accounts.models.people import Team, User
 
 
+class QuotaQuerySet(models.QuerySet["Quota"]):
+    def of(self, owner: User | Team | ApiKey) -> Self:
+        """Everything that was ever set for this owner, also what is lifted now."""
+        return self.filter(**Quota.owned_by(owner))
+
+    def standing(self) -> Self:
+        """Those that limit, and pay, now."""
+        return self.filter(lifted_at__isnull=True)
+
+
 class Quota(models.Model):
-    """How many credits one user, team or key may spend in each period."""
+    """How many credits one user, team or key may spend in each period of one kind.
+
+    An owner may have one for each kind, say 200 a day and 3,000 a month; then all of them pay, or none.
+    """
 
     class Period(models.TextChoices):
         DAY = "day", _("day")
@@ -21,15 +36,18 @@ class Quota(models.Model):
         MONTH = "month", _("month")
         TOTAL = "total", _("in total")
 
-    user = models.OneToOneField(User, models.CASCADE, null=True, blank=True, related_name="quota")
-    team = models.OneToOneField(Team, models.CASCADE, null=True, blank=True, related_name="quota")
-    api_key = models.OneToOneField(ApiKey, models.CASCADE, null=True, blank=True, related_name="quota")
+    user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="quotas")
+    team = models.ForeignKey(Team, models.CASCADE, null=True, blank=True, related_name="quotas")
+    api_key = models.ForeignKey(ApiKey, models.CASCADE, null=True, blank=True, related_name="quotas")
     credits = models.PositiveBigIntegerField(_("credits per period"))
     period = models.CharField(_("period"), max_length=5, choices=Period, default=Period.MONTH)
-    # Set for a team or key that is not limited any more; what its wallet holds is still resolved in it.
+    # Set where it limits no more; what its wallet holds is still resolved in it.
     lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects: ClassVar[models.Manager[Quota]] = QuotaQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("quota")
@@ -41,20 +59,26 @@ class Quota(models.Model):
                 | Q(user__isnull=True, team__isnull=True, api_key__isnull=False),
                 name="accounts_quota_one_owner",
             ),
+            models.UniqueConstraint(fields=["user", "period"], name="accounts_quota_of_user_per_period"),
+            models.UniqueConstraint(fields=["team", "period"], name="accounts_quota_of_team_per_period"),
+            models.UniqueConstraint(fields=["api_key", "period"], name="accounts_quota_of_key_per_period"),
             models.CheckConstraint(
                 condition=Q(period__in=["day", "week", "month", "total"]), name="accounts_quota_period_known"
             ),
             models.CheckConstraint(
                 condition=Q(credits__lte=settings.MAX_CREDITS), name="accounts_quota_credits_bounded"
             ),
-            models.CheckConstraint(
-                condition=Q(lifted_at__isnull=True) | Q(user__isnull=True),
-                name="accounts_quota_of_a_user_stands",
-            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.owner}: {self.credits} / {self.get_period_display()}"
+
+    @staticmethod
+    def owned_by(owner: User | Team | ApiKey) -> dict[str, Any]:
+        """The field of the owner with the owner in it: {"team": team}."""
+        # Not by type(): request.user is a lazy stand-in for its user.
+        field = "user" if isinstance(owner, User) else "team" if isinstance(owner, Team) else "api_key"
+        return {field: owner}
 
     @property
     def owner(self) -> User | Team | ApiKey:
@@ -64,6 +88,41 @@ class Quota(models.Model):
         return owner
 
 
+class DefaultQuota(models.Model):
+    """What somebody new may spend in each kind of period, where nobody says otherwise: one row.
+
+    Without the row it is ``quotas.FIRST_DEFAULT``.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    day = models.PositiveBigIntegerField(null=True)
+    week = models.PositiveBigIntegerField(null=True)
+    month = models.PositiveBigIntegerField(null=True)
+    total = models.PositiveBigIntegerField(null=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="accounts_defaultquota_one_row"),
+            models.CheckConstraint(
+                condition=Q(day__isnull=False)
+                | Q(week__isnull=False)
+                | Q(month__isnull=False)
+                | Q(total__isnull=False),
+                name="accounts_defaultquota_is_one",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{credits} / {period}" for period, credits in self.credits.items())
+
+    @property
+    def credits(self) -> dict[str, int]:
+        """Credits by period, for those periods that have any."""
+        found = {period: getattr(self, period) for period in Quota.Period.values}
+        return {period: credits for period, credits in found.items() if credits is not None}
+
+
 class Wallet(models.Model):
     """A quota in one period, in whole credits: ``granted = available + reserved + spent + expired``.
 
@@ -71,7 +130,6 @@ class Wallet(models.Model):
     """
 
     quota = models.ForeignKey(Quota, models.PROTECT, related_name="wallets")
-    period = models.CharField(max_length=5, choices=Quota.Period)
     starts_at = models.DateTimeField(_("from"))
     ends_at = models.DateTimeField(_("until"), null=True, blank=True)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
@@ -102,7 +160,7 @@ class Wallet(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.quota_id} {self.period} {self.starts_at:%Y-%m-%d}"
+        return f"{self.quota_id} {self.starts_at:%Y-%m-%d}"
 
 
 class Transfer(models.Model):
@@ -171,3 +229,31 @@ class Transfer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount}"
+
+
+class TopUp(models.Model):
+    """Credits that were granted until a moment: what is not used by then expires.
+
+    Used first: what was held since ``grant`` and up to the line ``last_seq``, and did not come back, is theirs,
+    those that end sooner before those that end later. ``ledger`` alone writes this.
+    """
+
+    grant = models.OneToOneField(Transfer, models.PROTECT, related_name="top_up")
+    ends_at = models.DateTimeField(_("until"))
+    # The wallet's version when they ended; what is held later uses none of them.
+    last_seq = models.PositiveIntegerField(null=True)
+    expired = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(expired=0) | Q(last_seq__isnull=False), name="accounts_topup_expires_at_its_end"
+            )
+        ]
+        indexes = [
+            # The sweep asks for those whose time is over.
+            models.Index(fields=["ends_at"], condition=Q(last_seq__isnull=True), name="accounts_topup_living")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id} {self.ends_at:%Y-%m-%d}"

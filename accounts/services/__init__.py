@@ -8,7 +8,14 @@ from accounts.services.asking import (
     requests_for,
 )
 from accounts.services.auditing import audit
-from accounts.services.credits import DEFAULT_CREDITS, DEFAULT_PERIOD, adjust, grant, lift_quota, set_quota
+from accounts.services.credits import (
+    adjust,
+    grant,
+    lapse_top_ups,
+    set_default_quotas,
+    set_quota,
+    set_quotas,
+)
 from accounts.services.importing import Plan, apply_import, plan_import
 from accounts.services.invitations import (
     accept,
@@ -56,8 +63,6 @@ from accounts.services.teams import add_member, change_team, make_team, remove_m
 from accounts.services.warnings import warn_of_low_quotas
 
 __all__ = [
-    "DEFAULT_CREDITS",
-    "DEFAULT_PERIOD",
     "GATHERED",
     "Limits",
     "Plan",
@@ -82,8 +87,8 @@ __all__ = [
     "grant_request",
     "invitations_of",
     "invite",
+    "lapse_top_ups",
     "letters_due",
-    "lift_quota",
     "limits_of",
     "make_key",
     "make_team",
@@ -106,7 +111,9 @@ __all__ = [
     "send_again",
     "send_reset",
     "set_active",
+    "set_default_quotas",
     "set_quota",
+    "set_quotas",
     "set_role",
     "sign_out",
     "unread",

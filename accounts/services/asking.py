@@ -32,7 +32,7 @@ def ask_for_credits(user: User, *, credits: int, reason: str, quota: Quota | Non
     reason = check_text(reason, param="reason").strip()[:200]
     if not reason:
         raise InvalidValue(_("Say what it is for: somebody has to decide."), param="reason")
-    quota = quota or Quota.objects.filter(user=user).order_by("pk").first()
+    quota = quota or Quota.objects.of(user).standing().order_by("pk").first()
     if quota is None or (quota.user_id != user.pk and not _is_of_team(user, quota)):
         raise WrongState(_("You have no quota that could be raised. Ask an admin for one."))
     CreditRequest.objects.filter(quota=quota, state=State.OPEN).exclude(

@@ -15,10 +15,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import rosters
+from accounts import quotas, rosters
 from accounts.models import Invitation, Quota, Team, User
 from accounts.services.auditing import audit
-from accounts.services.credits import DEFAULT_CREDITS, DEFAULT_PERIOD, check_credits, set_quota
+from accounts.services.credits import check_credits, set_quota, set_quotas
 from accounts.services.invitations import invite
 from accounts.services.people import set_role
 from accounts.services.teams import add_member, remove_member
@@ -154,8 +154,8 @@ def _invite(step: Step, actor: User) -> None:
         actor=actor,
         role=wish.role or User.Role.MEMBER,
         teams=step.teams,
-        credits=DEFAULT_CREDITS if wish.credits is None else wish.credits,
-        period=wish.period or DEFAULT_PERIOD,
+        credits=None if wish.credits is None and not wish.period else _quota_wanted(step)[0],
+        period=wish.period or Quota.Period.MONTH,
     )
 
 
@@ -172,8 +172,14 @@ def _change(step: Step, user: User, actor: User) -> None:
                 remove_member(team, user, actor=actor)
     if changed & {"credits", "period"}:
         credits, period = _quota_wanted(step)
-        version = step.quota.version if step.quota else None
-        set_quota(user, credits=credits, period=period, version=version, actor=actor)
+        if (
+            step.quota and step.quota.period != period
+        ):  # the one that there is, for another period from now on
+            seen = {step.quota.period: step.quota.version}
+            set_quotas(user, {period: credits}, seen=seen, actor=actor)
+        else:
+            version = step.quota.version if step.quota else None
+            set_quota(user, credits=credits, period=period, version=version, actor=actor)
 
 
 # --- what a line would do -------------------------------------------------------
@@ -193,7 +199,7 @@ class _Known:
             Q(username__in=names) | Q(address__in=emails)
         )
         mine = Prefetch("teams", managed, to_attr="managed_teams")
-        users = list(rows.select_related("quota").prefetch_related(mine).order_by("is_active", "pk"))
+        users = list(rows.prefetch_related(mine, quotas.AT_A_GLANCE).order_by("is_active", "pk"))
         self.by_name = {user.username: user for user in users}
         self.by_email = {user.email.lower(): user for user in users if user.email}
         visible = User.objects.visible_to(actor).filter(pk__in=[user.pk for user in users])
@@ -273,7 +279,7 @@ def _teams(step: Step, known: _Known) -> list[Team]:
 
 
 def _compare_with(user: User, step: Step, known: _Known) -> None:
-    step.quota = _quota_of(user)
+    step.quota = _quota_of(user, step.wish)
     step.compare("role", user.role, step.wish.role or user.role)
     step.compare("teams", _named(user.managed_teams), _named(step.teams))  # type: ignore[attr-defined]
     if step.wish.credits is not None or step.wish.period:
@@ -307,8 +313,9 @@ def _compare_with_nobody(step: Step, known: _Known) -> None:
 def _quota_wanted(step: Step) -> tuple[int, str]:
     """What the line says; for the rest what is there, or what everybody gets at first."""
     standing, wish = step.quota, step.wish
-    credits = standing.credits if standing else DEFAULT_CREDITS
-    period = standing.period if standing else DEFAULT_PERIOD
+    period, credits = next(iter(quotas.default()[0].items()))
+    if standing:
+        period, credits = standing.period, standing.credits
     return credits if wish.credits is None else wish.credits, wish.period or period
 
 
@@ -316,6 +323,10 @@ def _named(teams: Sequence[Team]) -> str:
     return "; ".join(team.name for team in teams)
 
 
-def _quota_of(user: User) -> Quota | None:
-    """The quota that a line speaks of."""
-    return getattr(user, "quota", None)
+def _quota_of(user: User, wish: rosters.Wish) -> Quota | None:
+    """The quota that a line speaks of: that of its period, else the one that there is."""
+    standing: list[Quota] = user.standing_quotas  # type: ignore[attr-defined]
+    of_period = [quota for quota in standing if quota.period == wish.period]
+    if len(standing) > 1 and wish.credits is not None and not wish.period:
+        raise InvalidValue(_("Has more than one quota: say the period."))
+    return of_period[0] if of_period else standing[0] if len(standing) == 1 else None

@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
 from accounts import links
-from accounts.models import Invitation, Team, User
+from accounts.models import Invitation, Quota, Team, User
 from accounts.services.auditing import audit
-from accounts.services.credits import DEFAULT_CREDITS, DEFAULT_PERIOD, check_credits
+from accounts.services.credits import check_credits
 from accounts.services.people import make_user
 from kling_platform.errors import Forbidden, InvalidValue, NotFound, WrongState
 
@@ -33,20 +33,21 @@ def invite(
     actor: User,
     role: str = User.Role.MEMBER,
     teams: Iterable[Team] = (),
-    credits: int = DEFAULT_CREDITS,
-    period: str = DEFAULT_PERIOD,
+    credits: int | None = None,
+    period: str = Quota.Period.MONTH,
 ) -> Invitation:
     """Ask somebody to join. Admins ask anybody; a manager asks members into teams of his own.
 
-    A manager's guests get the quota that every new user gets: how much more is for an admin to say.
+    Without ``credits``, and from a manager, the guest gets the quota that everybody new gets.
     """
     email, teams = _address(email), list(teams)
     if role not in User.Role.values:
         raise InvalidValue(_("A role is one of member, manager, finance and admin."), param="role")
     if actor.role != User.Role.ADMIN:
         _check_manager(actor, role, teams)
-        credits, period = DEFAULT_CREDITS, DEFAULT_PERIOD
-    check_credits(credits)
+        credits = None
+    if credits is not None:
+        check_credits(credits)
     known = User.objects.filter(email__iexact=email).first()
     if known is not None:
         raise InvalidValue(

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts import keys
 from accounts.models import SCOPES, ApiKey, Quota, User
 from accounts.services.auditing import audit
-from accounts.services.credits import lift_quota, set_quota
+from accounts.services.credits import set_quotas
 from kling_platform.errors import InvalidValue, NotFound, Suspended, WrongState
 
 MOST_OPEN = 10_000
@@ -85,7 +85,7 @@ def change_key(
 
 def limits_of(key: ApiKey) -> Limits:
     """What a key is bound by now."""
-    quota = Quota.objects.filter(api_key=key, lifted_at__isnull=True).first()
+    quota = Quota.objects.of(key).standing().order_by("pk").first()
     return Limits(
         model_names=tuple(key.model_names),
         most_open=key.most_open,
@@ -106,10 +106,7 @@ def _bound(key: ApiKey, limits: Limits, actor: User) -> None:
     key.expires_at = limits.expires_at
     key.save(update_fields=["model_names", "most_open", "expires_at"])
     if (limits.credits, limits.period) != (before.credits, before.period):
-        if limits.credits is not None:
-            set_quota(key, credits=limits.credits, period=limits.period, actor=actor)
-        else:
-            lift_quota(key, actor=actor)
+        set_quotas(key, {} if limits.credits is None else {limits.period: limits.credits}, actor=actor)
     told = {name: value for name, value in _words(limits).items() if value != _words(before)[name]}
     if told:
         audit(

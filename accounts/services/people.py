@@ -14,10 +14,10 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from accounts import links
+from accounts import links, quotas
 from accounts.models import Quota, User
 from accounts.services.auditing import audit
-from accounts.services.credits import DEFAULT_CREDITS, DEFAULT_PERIOD, set_quota
+from accounts.services.credits import set_quotas
 from accounts.services.keys import make_key
 from kling_platform.errors import InvalidValue, WrongState
 from kling_platform.text import check_text
@@ -127,11 +127,13 @@ def make_user(
     email: str,
     password: str | None,
     role: str = User.Role.MEMBER,
-    credits: int = DEFAULT_CREDITS,
-    period: str = DEFAULT_PERIOD,
+    credits: int | None = None,
+    period: str = Quota.Period.MONTH,
     actor: User | None,
 ) -> User:
-    """Somebody new, with a quota. ``InvalidValue`` for a name that is taken, in whatever case it is written.
+    """Somebody new, with a quota; without ``credits`` with what everybody new gets.
+
+    ``InvalidValue`` for a name that is taken, in whatever case it is written.
 
     Without a password no sign-in is possible until a link has set one.
     """
@@ -153,7 +155,7 @@ def make_user(
         _set_password(user, password)
     set_role(user, role, actor=actor)
     audit("user.make", user, actor=actor or user, role=user.role)
-    set_quota(user, credits=credits, period=period, actor=actor)
+    set_quotas(user, quotas.default()[0] if credits is None else {period: credits}, actor=actor)
     return user
 
 
@@ -206,10 +208,16 @@ def provision(
 
 
 def _provision_quota(user: User, credits: int | None, period: str | None, actor: User | None) -> None:
-    standing = Quota.objects.filter(user=user).first()
-    wanted = (
-        credits if credits is not None else standing.credits if standing else DEFAULT_CREDITS,
-        period or (standing.period if standing else DEFAULT_PERIOD),
-    )
-    if standing is None or wanted != (standing.credits, standing.period):
-        set_quota(user, credits=wanted[0], period=wanted[1], actor=actor)
+    """Leave the user with the one quota that was asked for; what was not said stays as it is."""
+    standing = dict(Quota.objects.of(user).standing().values_list("period", "credits"))
+    if credits is None and period is None:
+        wanted = standing or quotas.default()[0]
+    elif len(standing) > 1 and (credits is None or period is None):
+        raise InvalidValue(
+            _("%(owner)s has more than one quota: say for which period.") % {"owner": user}, param="period"
+        )
+    else:
+        known_period, known_credits = next(iter((standing or quotas.FIRST_DEFAULT).items()))
+        wanted = {period or known_period: known_credits if credits is None else credits}
+    if wanted != standing:
+        set_quotas(user, wanted, actor=actor)

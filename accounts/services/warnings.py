@@ -14,17 +14,19 @@ A_RUN = 500
 
 def warn_of_low_quotas() -> int:
     """Tell those whose open wallets have passed a level since the last look; how many wallets."""
-    used = F("spent") + F("reserved")
+    used, size = F("spent") + F("reserved"), F("granted") - F("expired")
     passed = Q()
     for level in LEVELS:
-        passed |= Q(warned__lt=level, hundredfold__gte=F("granted") * level)
-    rows = Wallet.objects.filter(closed_at__isnull=True, granted__gt=0).annotate(hundredfold=used * 100)
+        passed |= Q(warned__lt=level, hundredfold__gte=size * level)
+    rows = Wallet.objects.filter(closed_at__isnull=True, granted__gt=F("expired")).annotate(
+        hundredfold=used * 100
+    )
     return sum(_warn(wallet) for wallet in rows.filter(passed).select_related("quota")[:A_RUN])
 
 
 @transaction.atomic
 def _warn(wallet: Wallet) -> bool:
-    percent = 100 * (wallet.spent + wallet.reserved) // wallet.granted
+    percent = 100 * (wallet.spent + wallet.reserved) // (wallet.granted - wallet.expired)
     level = max(level for level in LEVELS if percent >= level)
     if not Wallet.objects.filter(pk=wallet.pk, warned__lt=level).update(warned=level):
         return False  # another task was faster

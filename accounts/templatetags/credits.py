@@ -17,9 +17,9 @@ SIGNS = {Transfer.Kind.RESERVE: -1, Transfer.Kind.SETTLE: 0, Transfer.Kind.EXPIR
 
 @register.inclusion_tag("accounts/_balance.html")
 def balance_pill(user: User) -> dict[str, Any]:
-    """The user's own balance for the top bar; nothing where nobody has given them a quota."""
-    balances = quotas.balances(user)
-    return {"balance": next((balance for balance in balances if balance.scope == "user"), None)}
+    """What the user can still spend, for the top bar: of several quotas the one with the least left."""
+    balances = quotas.balances_of(user)
+    return {"balance": min(balances, key=lambda balance: balance.wallet.available, default=None)}
 
 
 @register.simple_tag
@@ -43,4 +43,10 @@ def signed(number: int) -> str:
 @register.filter
 def is_low(balance: quotas.Balance) -> bool:
     """Less than a tenth is left."""
-    return balance.wallet.available * 10 < balance.wallet.granted
+    return balance.wallet.available * 10 < balance.size
+
+
+@register.filter
+def per(balance: quotas.Balance) -> str:
+    """“a day”, “a month”, “in total”: for after a number of credits."""
+    return quotas.per(balance.quota.period)

@@ -52,7 +52,7 @@ def _as_wallet(balance: Balance, price: int) -> dict[str, Any]:
     left, resets_at = balance.wallet.available, balance.resets_at
     return {
         "scope": balance.scope,
-        "period": str(balance.wallet.period),
+        "period": str(balance.quota.period),
         "available": left,
         "after": left - price if left >= price else None,
         "resets_at": int(resets_at.timestamp()) if resets_at else None,

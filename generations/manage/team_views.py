@@ -26,7 +26,7 @@ ROOM = "manage_teams"
 COLUMNS = (
     Column("name", gettext_lazy("Name"), ("name",)),
     Column("people", gettext_lazy("People"), ("people",), numeric=True),
-    Column("used", gettext_lazy("Credits used"), ("open_used",), numeric=True),
+    Column("used", gettext_lazy("Credits used"), ("most_used",), numeric=True),
     Column("rules", gettext_lazy("Rules"), wide=True),
 )
 
@@ -58,11 +58,10 @@ def _find(request: HttpRequest, team_id: int) -> Team:
 def teams(request: HttpRequest) -> HttpResponse:
     """The teams that the viewer may see."""
     counted = Team.objects.visible_to(_me(request)).annotate(people=Count("members"))
-    rows = quotas.with_usage(counted.select_related("quota"), "quota__wallets")
+    rows = quotas.with_most_used(counted.prefetch_related(quotas.AT_A_GLANCE), "team")
     page = table(request.GET, rows, COLUMNS, first="name", search=("name",))
     for row in page.rows:
-        quota = getattr(row, "quota", None)
-        row.usage = quotas.usage(row, quota.credits)[:2] if quota else None
+        row.balances = quotas.glances(row)
     context: dict[str, Any] = {"table": page}
     if request.headers.get("HX-Request"):
         return render(request, "manage/_teams.html", context)
@@ -114,13 +113,12 @@ def _now(found: Team) -> dict[str, Any]:
 
 def _page(request: HttpRequest, found: Team, form: TeamForm, *, status: int = 200) -> HttpResponse:
     viewer = _me(request)
-    quota = getattr(found, "quota", None)
     context = {
         "team": found,
         "form": form,
         "members": found.members.order_by("username"),
         "others": User.objects.visible_to(viewer).exclude(teams=found).order_by("username"),
-        "balance": quotas.balance(quota) if quota else None,
+        "balances": quotas.balances_of(found),
         "may_act": viewer.role in rooms.room(ROOM).act,
     }
     return render(request, "manage/team.html", context, status=status)

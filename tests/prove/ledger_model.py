@@ -10,11 +10,25 @@ class TooLittle(Exception):
     """A wallet cannot pay."""
 
 
+class Ambiguous(Exception):
+    """Which of several quotas is not said."""
+
+
+@dataclass(eq=False)
+class Top:
+    """Credits until a moment. ``ends`` orders them; ``over`` once the moment has come, ``ended`` once seen."""
+
+    credits: int
+    ends: int
+    over: bool = False
+    ended: bool = False
+    expired: int = 0
+
+
 @dataclass
 class Purse:
-    """One wallet."""
+    """One wallet. ``story`` is what came into it and was held in it, in order."""
 
-    period: str
     granted: int = 0
     available: int = 0
     reserved: int = 0
@@ -23,16 +37,74 @@ class Purse:
     allotted: int = 0
     over: bool = False  # its time has passed
     closed: bool = False
+    story: list[Top | Hold | Mark] = field(default_factory=list)
 
     def add(self, credits: int) -> None:
         self.granted += credits
         self.available += credits
 
-    def close_if_over(self) -> None:
+    def expire(self, credits: int) -> None:
+        credits = min(credits, self.available)
+        self.available -= credits
+        self.expired += credits
+
+    def tops(self) -> list[Top]:
+        return [each for each in self.story if isinstance(each, Top)]
+
+    def lapse(self) -> None:
+        """What nothing was made with of each top-up that is over goes."""
+        for top in self.tops():
+            if top.over and not top.ended:
+                top.ended = True
+                self.story.append(Mark(top))  # what is held after this point is no longer paid by it
+        used = {id(top): 0 for top in self.tops()}
+        living: list[Top] = []
+        for each in self.story:
+            if isinstance(each, Top):
+                living.append(each)
+            elif isinstance(each, Mark):
+                living.remove(each.top)
+            elif each.state in ("held", "settled"):
+                price = each.price
+                for top in sorted(living, key=lambda top: top.ends):
+                    part = min(price, top.credits - used[id(top)])
+                    used[id(top)] += part
+                    price -= part
+        for top in self.tops():
+            if top.ended:
+                due = min(top.credits - used[id(top)] - top.expired, self.available)
+                if due > 0:
+                    top.expired += due
+                    self.expire(due)
+
+    def settle_time(self) -> None:
+        """Somebody touches it."""
         if self.over or self.closed:
             self.closed = True
-            self.expired += self.available
-            self.available = 0
+            self.expire(self.available)
+        elif any(top.over and not top.ended for top in self.tops()):
+            self.lapse()
+
+    def sweep(self) -> None:
+        """The task comes by."""
+        if any(top.over and not top.ended for top in self.tops()):
+            self.lapse()
+
+    def settle_late(self, hold: Hold) -> None:
+        """What was held came back."""
+        self.settle_time()
+        place = self.story.index(hold)
+        ends = {id(each.top): n for n, each in enumerate(self.story) if isinstance(each, Mark)}
+        theirs = [top for top in self.tops() if self.story.index(top) < place < ends.get(id(top), 0)]
+        if theirs and not self.closed:
+            self.lapse()
+
+
+@dataclass(eq=False)
+class Mark:
+    """Where a top-up ended."""
+
+    top: Top
 
 
 @dataclass
@@ -40,42 +112,53 @@ class Plan:
     """One quota with its wallets, the oldest first."""
 
     credits: int
-    period: str
     purses: list[Purse] = field(default_factory=list)
+    lifted: bool = False
 
     def now(self) -> Purse:
-        """The purse of this period; a new one where the last is over or of another kind."""
+        """The purse of this period; a new one where the last is over."""
         if self.purses:
             last = self.purses[-1]
-            last.over = last.over or last.period != self.period
-            last.close_if_over()
+            last.settle_time()
             if not last.closed:
                 return last
-        fresh = Purse(self.period, allotted=self.credits)
+        fresh = Purse(allotted=self.credits)
         fresh.add(self.credits)
         self.purses.append(fresh)
         return fresh
 
 
-@dataclass
+@dataclass(eq=False)
 class Hold:
     price: int
     purses: list[Purse]
     state: str = "held"
 
 
+Key = tuple[str, str]  # owner and period
+SCOPES, PERIODS = ("user", "team", "key"), ("day", "week", "month", "total")
+
+
 @dataclass
 class Books:
     """What should be true. Moves are answered as (wanted, moved), as the services do."""
 
-    quotas: dict[str, Plan] = field(default_factory=dict)
+    quotas: dict[Key, Plan] = field(default_factory=dict)
     holds: dict[uuid.UUID, Hold] = field(default_factory=dict)
 
+    def standing(self, owner: str) -> list[Key]:
+        keys = [(owner, period) for period in PERIODS]
+        return [key for key in keys if key in self.quotas and not self.quotas[key].lifted]
+
     def set_quota(self, owner: str, credits: int, period: str | None) -> tuple[int, int]:
-        plan = self.quotas.get(owner)
+        standing = self.standing(owner)
+        if period is None and len(standing) > 1:
+            raise Ambiguous
+        key = (owner, period) if period else standing[0] if standing else (owner, "month")
+        plan = self.quotas.get(key)
         if plan is None:
-            plan = self.quotas[owner] = Plan(credits, period or "month")
-        plan.credits, plan.period = credits, period or plan.period
+            plan = self.quotas[key] = Plan(credits)
+        plan.credits, plan.lifted = credits, False
         purse = plan.now()
         wanted = credits - purse.allotted
         moved = max(wanted, -purse.available)
@@ -83,38 +166,56 @@ class Books:
         purse.allotted += moved
         return wanted, moved
 
-    def grant(self, owner: str, credits: int) -> None:
-        self.quotas[owner].now().add(credits)
+    def set_quotas(self, owner: str, credits: dict[str, int]) -> None:
+        for key in self.standing(owner):
+            self.quotas[key].lifted = key[1] not in credits
+        for period, number in credits.items():
+            key = (owner, period)
+            if key not in self.quotas or self.quotas[key].lifted or self.quotas[key].credits != number:
+                self.set_quota(owner, number, period)
 
-    def adjust(self, owner: str, credits: int) -> tuple[int, int]:
-        purse = self.quotas[owner].now()
+    def grant(self, key: Key, credits: int) -> None:
+        self.quotas[key].now().add(credits)
+
+    def top_up(self, key: Key, credits: int, ends: int) -> None:
+        purse = self.quotas[key].now()
+        purse.add(credits)
+        purse.story.append(Top(credits, ends))
+
+    def end_top_ups(self, key: Key, ends: int) -> None:
+        """Time passes for those that end soonest."""
+        for top in self.quotas[key].purses[-1].tops():
+            top.over = top.over or top.ends <= ends
+
+    def adjust(self, key: Key, credits: int) -> tuple[int, int]:
+        purse = self.quotas[key].now()
         moved = max(credits, -purse.available)
         purse.add(moved)
         return credits, moved
 
-    def end_period(self, owner: str) -> bool:
+    def end_period(self, key: Key) -> bool:
         """Time passes; False where there is no period that could end."""
-        plan = self.quotas.get(owner)
-        if plan is None or plan.purses[-1].closed:
+        if key not in self.quotas or self.quotas[key].purses[-1].closed:
             return False
-        plan.purses[-1].over = True
+        purse = self.quotas[key].purses[-1]
+        purse.over = True
+        for top in purse.tops():
+            top.over = True
         return True
 
-    def look(self) -> list[tuple[str, int]]:
-        return [
-            (owner, self.quotas[owner].now().available)
-            for owner in ("user", "team", "key")
-            if owner in self.quotas
-        ]
+    def look(self) -> list[tuple[str, str, int]]:
+        keys = [key for owner in SCOPES for key in self.standing(owner)]
+        return [(*key, self.quotas[key].now().available) for key in keys]
 
     def reserve(self, generation: uuid.UUID, price: int, owners: list[str]) -> None:
-        purses = [self.quotas[owner].now() for owner in owners if owner in self.quotas]
+        purses = [self.quotas[key].now() for owner in owners for key in self.standing(owner)]
         if any(purse.available < price for purse in purses):
             raise TooLittle
+        hold = self.holds[generation] = Hold(price, purses)
         for purse in purses:
             purse.available -= price
             purse.reserved += price
-        self.holds[generation] = Hold(price, purses)
+            purse.story.append(hold)
 
     def resolve(self, generation: uuid.UUID, how: str) -> bool:
         """Whether it was this one's turn; nothing changes otherwise."""
@@ -136,11 +237,11 @@ class Books:
                 purse.spent += hold.price
             else:
                 purse.available += hold.price
-                purse.close_if_over()
+                purse.settle_late(hold)
         return True
 
-    def wallets(self, owner: str) -> list[tuple[int | bool, ...]]:
+    def wallets(self, key: Key) -> list[tuple[int | bool, ...]]:
         return [
             (p.granted, p.available, p.reserved, p.spent, p.expired, p.closed)
-            for p in self.quotas[owner].purses
+            for p in self.quotas[key].purses
         ]

@@ -117,8 +117,8 @@ def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
         return "quota set"
 
     def grant(payer: Payer) -> str:
-        people.grant(payer.team.quota, credits=5, reason="race", actor=None)
-        people.adjust(payer.user.quota, credits=-3, reason="race", actor=None)
+        people.grant(payer.team.quotas.get(), credits=5, reason="race", actor=None)
+        people.adjust(payer.user.quotas.get(), credits=-3, reason="race", actor=None)
         return "granted and corrected"
 
     def end_of_period(payer: Payer) -> str:

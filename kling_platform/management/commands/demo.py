@@ -131,7 +131,7 @@ class Command(BaseCommand):
             if not User.objects.filter(username=name).exists():
                 services.provision(name, password=password, role=role, credits=credits)
             elif paid and not state.values.get("paid"):
-                services.provision(name, credits=0)
+                services.provision(name, credits=0, period="month")
         if paid:
             state.set("paid", True)
         if keys.find(state.values.get("api_key", "")) is None:

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--password", help="random for a new user")
         parser.add_argument("--role", choices=User.Role.values, help="member for a new user")
         parser.add_argument(
-            "--credits", type=int, help=f"sets the quota; {services.DEFAULT_CREDITS} for a new user"
+            "--credits", type=int, help="sets the quota, and lifts others; a new user's is the default one"
         )
         parser.add_argument("--period", choices=Quota.Period.values, help="month for a new user")
         parser.add_argument("--api-key", metavar="LABEL", help="make a new API key and print it this once")
