@@ -260,7 +260,8 @@ def expire_if_over(wallet_id: int, *, held: Sequence[int]) -> None:
     )
     closed, over, late = (
         Wallet.objects.filter(pk=wallet_id)
-        .values_list("closed_at", Q(ends_at__isnull=False, ends_at__lte=Now()), Exists(of_a_top_up))
+        .annotate(over=Q(ends_at__isnull=False, ends_at__lte=Now()), late=Exists(of_a_top_up))
+        .values_list("closed_at", "over", "late")
         .get()
     )
     if closed:

@@ -89,10 +89,10 @@ def test_it_is_done_as_it_was_shown_with_letters_and_audit(film: Team, alice: Us
         Invitation.objects.get(email="zhao@example.com"),
     )
     assert (lin.credits, lin.period, set(lin.teams.all())) == (500, "week", {film, sound})
-    assert (zhao.role, zhao.credits, zhao.period) == ("member", 1_000, "month")
+    assert (zhao.role, zhao.credits) == ("member", None), "what everybody new gets on that day"
     assert OrmQ.objects.count() == letters + 2, "each gets a letter by a task"
     alice.refresh_from_db()
-    quota = Quota.objects.get(user=alice)
+    quota = Quota.objects.of(alice).standing().get()
     assert (alice.role, list(alice.teams.all())) == ("manager", [sound])
     assert (quota.credits, quota.period) == (2_000, "day")
     kinds = set(AuditEntry.objects.filter(actor=boss).values_list("action", flat=True))

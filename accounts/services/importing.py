@@ -60,6 +60,7 @@ class Step:
     number: int
     who: str
     wish: rosters.Wish
+    default: tuple[str, int]  # period and credits of somebody new
     user: User | None = None
     kind: str = SAME
     changes: list[Change] = field(default_factory=list)
@@ -208,12 +209,13 @@ class _Known:
             address__in=emails, accepted_at=None, withdrawn_at=None, expires_at__gt=Now()
         )
         self.invited = set(waiting.values_list("address", flat=True))
+        self.default = next(iter(quotas.default()[0].items()))
         self.line_of: dict[object, int] = {}
 
 
 def _step(entry: rosters.Entry, known: _Known) -> Step:
     wish = entry.wish
-    step = Step(entry.number, wish.email or wish.user, wish)
+    step = Step(entry.number, wish.email or wish.user, wish, known.default)
     try:
         if entry.error is not None:
             raise entry.error
@@ -313,9 +315,7 @@ def _compare_with_nobody(step: Step, known: _Known) -> None:
 def _quota_wanted(step: Step) -> tuple[int, str]:
     """What the line says; for the rest what is there, or what everybody gets at first."""
     standing, wish = step.quota, step.wish
-    period, credits = next(iter(quotas.default()[0].items()))
-    if standing:
-        period, credits = standing.period, standing.credits
+    period, credits = (standing.period, standing.credits) if standing else step.default
     return credits if wish.credits is None else wish.credits, wish.period or period
 
 
