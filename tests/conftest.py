@@ -23,6 +23,7 @@ from accounts.models import User
 from generations.models import Generation, Status
 from generations.services import forecasts, forget_rules
 from generations.services.operations import forget_pause
+from generations.services.retention import forget_retention
 
 if TYPE_CHECKING:
     from generations.omnimaas.sandbox import SandboxServer
@@ -44,10 +45,11 @@ def _media(settings: Any, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _rules_are_read_anew() -> None:
-    """What a process remembers of the catalogue, and of a pause, is of the test before."""
+    """What a process remembers of the catalogue, of a pause and of retention is of the test before."""
     forget_rules()
     forget_pause()
     forecasts.forget()
+    forget_retention()
 
 
 @pytest.fixture(autouse=True)

@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 from django.db.models import F
+from django.utils import timezone
 
+from accounts import services as people
 from accounts.invariants import ALL
 from accounts.invariants import INVARIANTS as OF_ACCOUNTS
-from accounts.models import AuditEntry, Transfer, User
+from accounts.models import AuditEntry, Team, Transfer, User
 from accounts.services import make_key, set_active
 from generations import services, upkeep
 from generations.invariants import INVARIANTS as OF_GENERATIONS
 from generations.models import Favourite, Generation, InputImage, Status, Video
 from generations.omnimaas.reader import Reading
+from generations.services.retention import forget_retention
 from kling_platform.errors import Forbidden, InvalidValue, NotFound, WrongState
-from tests.api import Api
+from tests.api import Api, finished
 from tests.makers import ask, due, submitted
 from tests.portal import signed_in
 
@@ -118,6 +121,34 @@ def test_by_setting_old_ones_are_deleted_and_people_are_told_before(
     assert Video.objects.exists(), "it can be asked for during the seven days of every deletion"
     days_pass(7.1)
     assert upkeep.purge() == 1
+
+
+def test_a_teams_rule_ends_what_was_made_for_it_and_never_without_a_weeks_notice(
+    alice: User, boss: User, settings: Any
+) -> None:
+    settings.RETENTION_DAYS = 90
+    team = people.make_team("Film", actor=boss)
+    people.add_member(team, alice, actor=boss)
+    ours, mine = finished(alice, team="Film"), finished(alice, team=None)
+    days_pass(40)
+    client = signed_in(alice)
+    assert "deleted by itself" not in client.get("/").content.decode()
+    form = {"name": "Film", "sharing": "on", "share_links": "on", "retention_days": 30, "version": 1}
+    assert signed_in(boss).post(f"/manage/teams/{team.pk}", form).status_code == 302
+    forget_retention()
+    assert "1 video is deleted by itself within a week" in client.get("/").content.decode()
+    assert "then deleted by itself" in client.get(f"/g/{ours.pk}").content.decode()
+    assert services.delete_expired() == 0, "its makers have seen the rule for less than a week"
+
+    Team.objects.update(retention_since=F("retention_since") - timedelta(days=7, seconds=1))
+    until = services.kept_until(Generation.objects.get(pk=ours.pk))
+    assert until is not None and until < timezone.now(), "its week is over"
+    Favourite.objects.create(user=boss, generation=ours)
+    assert services.delete_expired() == 0, "somebody's favourite"
+    Favourite.objects.all().delete()
+    assert services.delete_expired() == 1
+    assert [row.pk for row in Generation.objects.filter(deleted_at=None)] == [mine.pk]
+    assert services.kept_until(mine) is not None, "the platform's rule holds for it alone"
 
 
 def test_a_leaver_is_out_at_once_and_forgotten_when_all_is_over(

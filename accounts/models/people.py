@@ -116,7 +116,11 @@ class Team(models.Model):
     models_allowed = models.JSONField(_("models"), default=list, blank=True)
     sharing = models.BooleanField(_("sharing"), default=True)
     labelled = models.BooleanField(_("label"), default=False)
+    # Links by which people outside see a video; without sharing there are none either.
+    share_links = models.BooleanField(_("links for people outside"), default=True)
     retention_days = models.PositiveIntegerField(_("days that videos are kept"), null=True, blank=True)
+    # Since when it is so: nothing is deleted under a rule that nobody has had time to see.
+    retention_since = models.DateTimeField(null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
 
     objects: ClassVar[TeamManager] = TeamManager()

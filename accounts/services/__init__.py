@@ -59,11 +59,12 @@ from accounts.services.people import (
     set_role,
     sign_out,
 )
-from accounts.services.teams import add_member, change_team, make_team, remove_member
+from accounts.services.teams import LONGEST_RETENTION, add_member, change_team, make_team, remove_member
 from accounts.services.warnings import warn_of_low_quotas
 
 __all__ = [
     "GATHERED",
+    "LONGEST_RETENTION",
     "Limits",
     "Plan",
     "Provisioned",

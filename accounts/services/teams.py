@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from accounts.models import Team, User
@@ -39,6 +40,7 @@ def change_team(
     models_allowed: Sequence[str] | None = None,
     sharing: bool | None = None,
     labelled: bool | None = None,
+    share_links: bool | None = None,
     retention_days: int | None = None,
 ) -> Team:
     """Name and rules; None leaves a rule as it is, 0 retention days keep videos for good.
@@ -50,6 +52,7 @@ def change_team(
         "models_allowed": None if models_allowed is None else sorted(set(models_allowed)),
         "sharing": sharing,
         "labelled": labelled,
+        "share_links": share_links,
     }
     changes = {key: value for key, value in wanted.items() if value is not None}
     if retention_days is not None:
@@ -60,10 +63,11 @@ def change_team(
             )
         changes["retention_days"] = retention_days or None
     before = {key: getattr(team, key) for key in changes if getattr(team, key) != changes[key]}
+    clock = {"retention_since": Now()} if "retention_days" in before else {}
     try:
         with transaction.atomic():
             seen = Team.objects.filter(pk=team.pk, version=version)
-            if not seen.update(version=F("version") + 1, **changes):
+            if not seen.update(version=F("version") + 1, **changes, **clock):
                 raise WrongState(
                     _(
                         "Somebody else changed this team meanwhile; nothing was saved. Look again, then decide."

@@ -37,12 +37,19 @@ class TeamForm(ServiceForm):
     name = forms.CharField(max_length=100)
     models_allowed = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
     sharing = forms.BooleanField(required=False)
+    share_links = forms.BooleanField(required=False)
+    labelled = forms.BooleanField(required=False)
+    retention_days = forms.IntegerField(required=False, min_value=1, max_value=people.LONGEST_RETENTION)
     version = forms.IntegerField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         offered: Any = self.fields["models_allowed"]
         offered.choices = [(model.name, model.label) for model in services.current_rules().offered]
+
+    def clean_retention_days(self) -> int:
+        """Nothing written means that nothing is deleted: 0, in the words of the service."""
+        return self.cleaned_data["retention_days"] or 0
 
 
 def _me(request: HttpRequest) -> User:
@@ -102,13 +109,13 @@ def _change(request: HttpRequest, found: Team) -> HttpResponse:
             form.show(refusal)
             status = refusal.status
         else:
-            messages.success(request, _("Saved. It holds for everything that is made from now on."))
+            messages.success(request, _("Saved."))
             return redirect("manage_team", found.pk)
     return _page(request, found, form, status=status)
 
 
 def _now(found: Team) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("name", "models_allowed", "sharing", "version")}
+    return {name: getattr(found, name) for name in TeamForm.base_fields}
 
 
 def _page(request: HttpRequest, found: Team, form: TeamForm, *, status: int = 200) -> HttpResponse:

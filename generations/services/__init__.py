@@ -100,14 +100,10 @@ from generations.services.polls import (
     record_readings,
 )
 from generations.services.purges import (
-    NOTICE,
     PurgeDue,
-    delete_expired,
     due_purges,
-    ending_soon,
     forget_leavers,
     hide_content_of_leavers,
-    kept_until,
     record_purged,
     retire_user,
 )
@@ -122,6 +118,7 @@ from generations.services.requests import (
     retry,
     undelete,
 )
+from generations.services.retention import NOTICE, delete_expired, ending_soon, kept_until
 from generations.services.shelves import (
     collect,
     delete_many,

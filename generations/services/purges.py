@@ -1,4 +1,4 @@
-"""The end of content: what was deleted is purged after seven days, what is too old by setting, what leavers made.
+"""The end of content: what was deleted is purged after seven days, and what leavers made.
 
 Files are removed by a task (they may lie in a storage elsewhere), and only then forgotten here: killed between
 the two, it removes nothing twice. Events, ledger and the row itself stay.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
@@ -41,8 +40,6 @@ from kling_platform.errors import Forbidden, WrongState
 # Nobody can bring it back any more, not even a request that began in time.
 MARGIN = timedelta(hours=1)
 BATCH = 200
-# How long before the end of retention people are told on their pages.
-NOTICE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -79,37 +76,6 @@ def record_purged(due: PurgeDue) -> bool:
     owner = Generation.objects.filter(pk=due.generation_id).values_list("user", flat=True)
     people.forget_notices(owner, link=news.path_of(due.generation_id))
     return True
-
-
-# --- retention --------------------------------------------------------------
-
-
-def kept_until(generation: Generation) -> datetime | None:
-    """When it is deleted by itself; None where nothing is, while it is open, and for somebody's favourite."""
-    if not settings.RETENTION_DAYS or generation.finished_at is None or generation.favourites.exists():
-        return None
-    return generation.finished_at + timedelta(days=settings.RETENTION_DAYS)
-
-
-def _expired(ahead: timedelta = timedelta(0)) -> QuerySet[Generation]:
-    """What has been kept long enough, or will have been after ``ahead``; nobody's favourites."""
-    old = Now() + ahead - timedelta(days=settings.RETENTION_DAYS)
-    return Generation.objects.filter(finished_at__lt=old, deleted_at__isnull=True, favourites__isnull=True)
-
-
-def ending_soon(user: User) -> int:
-    """How many videos of this user are deleted by themselves within the next days. No query without retention."""
-    if not settings.RETENTION_DAYS:
-        return 0
-    return _expired(NOTICE).filter(user=user, status=Status.SUCCEEDED).count()
-
-
-def delete_expired() -> int:
-    """Delete what has been kept for as long as ``RETENTION_DAYS`` says; how many."""
-    if not settings.RETENTION_DAYS:
-        return 0
-    ids = list(_expired().order_by("finished_at").values_list("pk", flat=True)[: BATCH * 10])
-    return Generation.objects.filter(pk__in=ids, deleted_at__isnull=True).update(deleted_at=Now())
 
 
 # --- leavers ----------------------------------------------------------------
