@@ -21,7 +21,9 @@ from django.utils.translation import gettext as _
 from accounts.models import ApiKey
 from kling_platform.errors import PlatformError
 
-CREATES, CALLS = "creates", "calls"
+CREATES, CALLS, MISSES = "creates", "calls", "misses"
+# Links that do not work, tried from one network: nobody mistypes as often, and who guesses never gets anywhere.
+MISSES_PER_MINUTE = 30
 MINUTE = 60_000_000  # in microseconds, like every time here
 MOST_REMEMBERED = 10_000  # keys, in the memory of one process
 
@@ -76,7 +78,9 @@ class RateLimited(PlatformError):
     def __init__(self, allowance: Allowance) -> None:
         seconds = max(1, math.ceil((allowance.ahead - allowance.most_ahead) / 1_000_000))
         sentence = (
-            _(
+            _("Too many links that do not work were tried from here. Go on in %(seconds)d s.")
+            if allowance.policy == MISSES
+            else _(
                 "This key may create %(limit)d times a minute and has done so. Nothing was made, nothing was "
                 "charged; go on in %(seconds)d s."
             )
@@ -108,7 +112,7 @@ def take_create(key: ApiKey) -> Allowance | None:
 
 
 class Memory:
-    """The allowances of all other calls, in this process alone."""
+    """The allowances of one kind of call, in this process alone."""
 
     def __init__(self) -> None:
         self._whole_at: dict[str, int] = {}
@@ -118,17 +122,48 @@ class Memory:
         """Count one call; ``RateLimited`` where it is one too many. None: nothing is limited."""
         if not settings.API_CALLS_PER_MINUTE:
             return None
-        allowance = Allowance(CALLS, settings.API_CALLS_PER_MINUTE)
+        return self.count(key.lookup, Allowance(CALLS, settings.API_CALLS_PER_MINUTE))
+
+    def check(self, who: str, allowance: Allowance) -> None:
+        """``RateLimited`` where ``count`` would refuse now; counts nothing."""
+        ahead = self._whole_at.get(who, 0) - time.monotonic_ns() // 1_000
+        if ahead > allowance.most_ahead:
+            raise RateLimited(allowance._replace(ahead=ahead))
+
+    def count(self, who: str, allowance: Allowance) -> Allowance:
+        """Count one of ``who``'s; ``RateLimited`` where it is one too many."""
         now = time.monotonic_ns() // 1_000
         with self._lock:
-            ahead = max(0, self._whole_at.get(key.lookup, 0) - now)
+            ahead = max(0, self._whole_at.get(who, 0) - now)
             if ahead > allowance.most_ahead:
                 raise RateLimited(allowance._replace(ahead=ahead))
             ahead += allowance.each
-            self._whole_at[key.lookup] = now + ahead
+            self._whole_at[who] = now + ahead
             if len(self._whole_at) > MOST_REMEMBERED:
                 self._whole_at = {lookup: at for lookup, at in self._whole_at.items() if at > now}
         return allowance._replace(ahead=ahead)
 
+    def forget(self) -> None:
+        """Everybody starts afresh."""
+        with self._lock:
+            self._whole_at.clear()
+
 
 calls = Memory()
+_misses = Memory()
+_EACH_MISS = Allowance(MISSES, MISSES_PER_MINUTE)
+
+
+def check_misses(network: str) -> None:
+    """``RateLimited`` for a network that has tried too many links that do not work."""
+    _misses.check(network, _EACH_MISS)
+
+
+def count_miss(network: str) -> None:
+    """One more link that does not work was tried from there; ``RateLimited`` where it is one too many."""
+    _misses.count(network, _EACH_MISS)
+
+
+def forget_misses() -> None:
+    """As a process that has just begun."""
+    _misses.forget()

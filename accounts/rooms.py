@@ -35,6 +35,7 @@ class Room(NamedTuple):
 ROOMS = (
     Room("manage_people", _("People"), (MANAGER, FINANCE, ADMIN), (MANAGER, ADMIN)),
     Room("manage_teams", _("Teams"), (MANAGER, FINANCE, ADMIN), (MANAGER, ADMIN)),
+    Room("manage_links", _("Shared links"), (MANAGER, ADMIN), (MANAGER, ADMIN)),
     Room("manage_requests", _("Requests"), (MANAGER, ADMIN), (MANAGER, ADMIN)),
     Room("manage_usage", _("Usage"), (MANAGER, FINANCE, ADMIN), ()),
     Room("manage_catalogue", _("Models and prices"), (FINANCE, ADMIN), (ADMIN,)),

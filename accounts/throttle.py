@@ -7,7 +7,6 @@ costs no hashing. Rows live for a minute; this is no history of who signed in.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 import unicodedata
 from datetime import timedelta
@@ -17,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import SignInTry
+from kling_platform import origin
 from kling_platform.errors import PlatformError
 
 TRIES, WINDOW = 5, timedelta(minutes=1)
@@ -57,13 +57,4 @@ def forget(name: str, address: str) -> None:
 def _who(name: str, address: str) -> str:
     """A digest, because people type passwords into the wrong field. Case and Unicode forms of a name are one."""
     folded = unicodedata.normalize("NFKC", name).casefold()
-    return hashlib.sha256(f"{folded}\0{_network(address)}".encode("utf-8", "replace")).hexdigest()
-
-
-def _network(address: str) -> str:
-    """An IPv4 address itself; of IPv6 the /64, which one subscriber has all to himself."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
+    return hashlib.sha256(f"{folded}\0{origin.network(address)}".encode("utf-8", "replace")).hexdigest()

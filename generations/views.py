@@ -24,6 +24,7 @@ from generations import catalogue, recipes, services, zips
 from generations.again_views import Again
 from generations.forms import FRAMES, ComposerForm, options, texts
 from generations.library import cards
+from generations.link_views import link_context
 from generations.lookups import MOST_WATCHED
 from generations.lookups import find as _find
 from generations.lookups import find_video as _video
@@ -231,6 +232,7 @@ def _detail(generation: Generation, user: User) -> dict[str, Any]:
         "again_price": (price := _price_today(generation)),
         "again": Again(generation, user, price),
         "codes": recipes.codes(generation),
+        **link_context(generation, user),
     }
 
 

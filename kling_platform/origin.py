@@ -40,3 +40,12 @@ def sender(remote: str, forwarded: str, proxies: int) -> str:
     """
     heard = [*(part.strip() for part in forwarded.split(",") if part.strip()), remote]
     return heard[-(proxies + 1)] if len(heard) > proxies else remote
+
+
+def network(address: str) -> str:
+    """An IPv4 address itself; of IPv6 the /64, which one subscriber has all to himself."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)

@@ -130,6 +130,8 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# Whether people may make links by which anybody sees a video; off, those that were made open nothing.
+SHARE_LINKS = env.flag("SHARE_LINKS", default=True)
 # Videos are deleted by themselves after so many days; 0 keeps them.
 RETENTION_DAYS = env.number("RETENTION_DAYS", 0, most=36_500)
 FILE_UPLOAD_PERMISSIONS = 0o640

@@ -17,8 +17,8 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 from PIL import Image
 
+from accounts import rates, triggers
 from accounts import services as accounts
-from accounts import triggers
 from accounts.models import User
 from generations.models import Generation, Status
 from generations.services import forecasts, forget_rules
@@ -45,11 +45,12 @@ def _media(settings: Any, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _rules_are_read_anew() -> None:
-    """What a process remembers of the catalogue, of a pause and of retention is of the test before."""
+    """What a process remembers of the catalogue, of a pause, of retention and of misses is of the test before."""
     forget_rules()
     forget_pause()
     forecasts.forget()
     forget_retention()
+    rates.forget_misses()
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts import services as people
 from accounts.models import AuditEntry, Team, User
 from generations import services
+from tests.api import finished
 from tests.conftest import person
 from tests.makers import ask as ask_for_video
 from tests.portal import signed_in
@@ -73,6 +74,8 @@ LINES = [
     Line("POST", "/manage/teams/{team}", MANAGES, {"name": "Film", "version": 1}),
     Line("POST", "/manage/teams/{team}/add", MANAGES, {"user": "alice"}),
     Line("POST", "/manage/teams/{team}/remove/{alice}", MANAGES),
+    Line("GET", "/manage/links", "302 404 200 200 404 200"),
+    Line("POST", "/manage/links/{link}/revoke", "302 404 404 302 404 302"),
     Line("GET", "/manage/usage", LOOK_ALL),
     Line("GET", "/manage/usage.csv", LOOK_ALL),
     Line("GET", "/manage/usage/videos", LOOK_ALL),
@@ -117,6 +120,7 @@ def office(alice: User, boss: User) -> dict[str, object]:
     chat = services.add_alarm_target(
         actor=boss, name="Room", service="slack", url="https://hooks.slack.com/services/T0/B0/x"
     )
+    link = services.make_link(finished(alice, team="Film"), actor=alice)  # while nothing waits
     return {
         "chat": chat.pk,
         "alice": alice.pk,
@@ -124,6 +128,7 @@ def office(alice: User, boss: User) -> dict[str, object]:
         "invitation": invitation.pk,
         "request": request.pk,
         "video": ask_for_video(alice).pk,
+        "link": link.pk,
     }
 
 

@@ -31,6 +31,9 @@ from generations.models.groups import Tag as Tag
 from generations.models.groups import joined_tags as joined_tags
 from generations.models.once import KeptAnswer as KeptAnswer
 from generations.models.operations import Worker as Worker
+from generations.models.sharing import LINK_TITLE_LENGTH as LINK_TITLE_LENGTH
+from generations.models.sharing import ShareLink as ShareLink
+from generations.models.sharing import ShareLinkQuerySet as ShareLinkQuerySet
 from generations.models.shelves import SHELF_NAME_LENGTH as SHELF_NAME_LENGTH
 from generations.models.shelves import Collection as Collection
 from generations.models.shelves import CollectionQuerySet as CollectionQuerySet

@@ -119,6 +119,16 @@ from generations.services.requests import (
     undelete,
 )
 from generations.services.retention import NOTICE, delete_expired, ending_soon, kept_until
+from generations.services.sharing import (
+    LINK_DAYS,
+    follow_link,
+    links_managed_by,
+    links_to,
+    make_link,
+    may_link,
+    note_opened,
+    revoke_link,
+)
 from generations.services.shelves import (
     collect,
     delete_many,
@@ -178,6 +188,7 @@ from generations.services.webhooks import (
 
 __all__ = [
     "DAYS_A_RUN",
+    "LINK_DAYS",
     "MOST_LINES",
     "MOST_SHOTS",
     "MOST_TAGS",
@@ -242,6 +253,7 @@ __all__ = [
     "ending_soon",
     "farewell",
     "fence",
+    "follow_link",
     "forecast",
     "forecast_new",
     "forget_alarm_messages",
@@ -256,14 +268,19 @@ __all__ = [
     "hide_content_of_leavers",
     "kept_until",
     "like",
+    "links_managed_by",
+    "links_to",
     "look_again",
     "make_collection",
+    "make_link",
     "make_once",
     "make_shot",
     "may_change",
+    "may_link",
     "names_mode",
     "newest_rules",
     "next_step",
+    "note_opened",
     "on_models",
     "open_doubts",
     "pause_sending",
@@ -309,6 +326,7 @@ __all__ = [
     "resume_webhook",
     "retire_user",
     "retry",
+    "revoke_link",
     "rotate_webhook",
     "rules_in_force",
     "rules_of",

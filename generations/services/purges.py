@@ -26,6 +26,7 @@ from generations.models import (
     Generation,
     InputImage,
     Preset,
+    ShareLink,
     Status,
     Storyboard,
     Tag,
@@ -75,6 +76,7 @@ def record_purged(due: PurgeDue) -> bool:
     InputImage.objects.filter(generation_id=due.generation_id).delete()
     owner = Generation.objects.filter(pk=due.generation_id).values_list("user", flat=True)
     people.forget_notices(owner, link=news.path_of(due.generation_id))
+    ShareLink.objects.filter(generation_id=due.generation_id).delete()
     return True
 
 

@@ -43,8 +43,9 @@ def _expired(ahead: timedelta = timedelta(0)) -> QuerySet[Generation] | None:
     if settings.RETENTION_DAYS:
         rules |= Q(finished_at__lt=moment - timedelta(days=settings.RETENTION_DAYS))
     told = Q(retention_since__isnull=True) | Q(retention_since__lt=moment - NOTICE)
-    for team, days in Team.objects.filter(told, retention_days__gt=0).values_list("pk", "retention_days"):
-        rules |= Q(made_for=team, finished_at__lt=moment - timedelta(days=days))
+    for team in Team.objects.filter(told, retention_days__gt=0):
+        kept = timedelta(days=team.retention_days or 0)
+        rules |= Q(made_for=team, finished_at__lt=moment - kept)
     if not rules:
         return None
     return Generation.objects.filter(rules, deleted_at__isnull=True, favourites__isnull=True)

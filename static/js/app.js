@@ -22,7 +22,8 @@ async function copy(button) {
     await navigator.clipboard.writeText(text);
   } catch {
     // Without https there is no clipboard API: select, so that the keyboard can copy.
-    getSelection().selectAllChildren(source);
+    if (source.select) source.select();
+    else getSelection().selectAllChildren(source);
     return;
   }
   const label = button.querySelector("[data-copy-label]") || button;
