@@ -106,7 +106,7 @@ def cards(rows: QuerySet[Generation], user: User) -> QuerySet[Generation]:
     liked = Favourite.objects.filter(user=user, generation=OuterRef("pk"))
     frame = FilteredRelation("images", condition=Q(images__position=0))
     return (
-        rows.select_related("video", "user")
+        rows.select_related("video", "user", "team")
         .annotate(liked=Exists(liked), frame=frame)
         .annotate(first_width=F("frame__width"), first_height=F("frame__height"))
     )

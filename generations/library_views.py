@@ -194,7 +194,7 @@ def many(request: HttpRequest) -> HttpResponse:
 
 def _chosen(request: HttpRequest) -> list[Generation]:
     ids = [found for text in request.POST.getlist("ids")[:MOST_AT_ONCE] if (found := _uuid(text))]
-    return list(Generation.objects.for_user(request.user).filter(pk__in=ids).select_related("video"))
+    return list(Generation.objects.for_user(request.user).filter(pk__in=ids).select_related("video", "team"))
 
 
 def _collection(request: HttpRequest, text: str) -> Collection:
@@ -228,7 +228,7 @@ def download(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     if not ready:
         messages.error(request, _("None of the chosen videos is ready yet, so there is nothing to download."))
         return _back(request)
-    archive = zips.stream((zips.file_name(generation), generation.video) for generation in ready)
+    archive = zips.stream(ready)
     response = StreamingHttpResponse(iter(archive), content_type="application/zip")
     response["Content-Length"] = len(archive)
     response["Content-Disposition"] = (

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import rates
 from accounts.models import User
-from generations import services
+from generations import labels, services
 from generations.lookups import show_picture, user_of
 from generations.models import Generation, ShareLink
 from kling_platform import origin, ranges
@@ -83,12 +83,12 @@ def shown_video(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
     keep = "download" in request.GET
     if keep and not link.downloads:
         raise NotFound(_("This link is for watching only."))
-    video = link.generation.video
+    sent = labels.outgoing(link.generation, link.generation.video)
     response = ranges.serve(
         request,
-        video.file,
+        sent.file,
         content_type="video/mp4",
-        etag=video.sha256,
+        etag=sent.etag,
         filename=f"{link.title or 'video'}.mp4",
         as_attachment=keep,
     )

@@ -26,7 +26,9 @@ def user_of(request: HttpRequest) -> User:
 def find(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
     """A generation that this person may see, else 404."""
     return get_object_or_404(
-        Generation.objects.for_user(request.user).select_related("video", "user").prefetch_related("images"),
+        Generation.objects.for_user(request.user)
+        .select_related("video", "user", "team")
+        .prefetch_related("images"),
         pk=generation_id,
     )
 

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import services as people
-from generations import services
+from generations import labels, services
 from generations.lookups import find, to_uuid, user_of
 from generations.models import Generation, Shot, Storyboard
 from kling_platform import ranges
@@ -134,6 +134,7 @@ def storyboard(request: HttpRequest, storyboard_id: uuid.UUID) -> HttpResponse:
     people.mark_read_about(user_of(request), request.path)
     shots = board.shots.select_related("generation__video").prefetch_related("generation__images")
     context = {"board": board, "rows": [_row(board, shot) for shot in shots], **_to_pay(board)}
+    context["is_labelled"] = bool(board.film) and _is_labelled(board)
     return render(request, "generations/storyboard.html", context)
 
 
@@ -224,12 +225,21 @@ def film(request: HttpRequest, storyboard_id: uuid.UUID) -> HttpResponseBase:
     board = _find(request, storyboard_id)
     if not board.film:
         raise Http404
+    sent = labels.labelled(
+        board.film, of=board.pk, sha256=board.film_sha256, size=board.film_bytes, wanted=_is_labelled(board)
+    )
     words = re.sub(r"\W+", "-", board.title)[:48].strip("-")
     return ranges.serve(
         request,
-        board.film,
+        sent.file,
         content_type="video/mp4",
-        etag=board.film_sha256,
+        etag=sent.etag,
         filename=f"{words}-{str(board.pk)[:8]}.mp4",
         as_attachment="download" in request.GET,
     )
+
+
+def _is_labelled(board: Storyboard) -> bool:
+    """A film is labelled as soon as one of its shots is."""
+    shots = board.shots.select_related("generation__team")
+    return any(labels.is_labelled(shot.generation) for shot in shots if shot.generation is not None)

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import quotas
 from accounts import services as people
 from accounts.models import Transfer, User
-from generations import catalogue, recipes, services, zips
+from generations import catalogue, labels, recipes, services, zips
 from generations.again_views import Again
 from generations.forms import FRAMES, ComposerForm, options, texts
 from generations.library import cards
@@ -47,7 +47,7 @@ def progress(request: HttpRequest) -> HttpResponse:
     ids = [found for text in request.GET.get("ids", "").split(",")[:MOST_WATCHED] if (found := _uuid(text))]
     rows = Generation.objects.for_user(request.user, few=True).filter(pk__in=ids)
     on = request.GET.get("on", "")
-    whole = rows.select_related("video", "user").prefetch_related("images")
+    whole = rows.select_related("video", "user", "team").prefetch_related("images")
     watched = list(whole if on else cards(rows, _user(request)))
     context: dict[str, Any] = {"watched": watched}
     if on == "detail" and watched:
@@ -256,11 +256,12 @@ def content(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponseBase:
     """The bytes of the video, for the player and (``?download=1``) to keep."""
     generation = _find(request, generation_id)
     video = _video(generation)
+    sent = labels.outgoing(generation, video)
     return ranges.serve(
         request,
-        video.file,
+        sent.file,
         content_type="video/mp4",
-        etag=video.sha256,
+        etag=sent.etag,
         filename=zips.file_name(generation),
         as_attachment="download" in request.GET,
     )

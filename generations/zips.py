@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from django.db.models.fields.files import FieldFile
+from django.core.files import File
 from zipstream import ZIP_STORED, ZipStream
 
-from generations.models import Generation, Video
+from generations import labels
+from generations.models import Generation
 
 CHUNK = 256 * 1024
 
@@ -19,18 +20,19 @@ def file_name(generation: Generation) -> str:
     return f"{words}-{str(generation.pk)[:8]}.mp4"
 
 
-def stream(videos: Iterable[tuple[str, Video]]) -> ZipStream:
-    """A ZIP of files under these names; its length is known before the first byte is read.
+def stream(generations: Iterable[Generation]) -> ZipStream:
+    """A ZIP of finished videos, as each goes out; its length is known before the first byte is read.
 
     Stored, not deflated: a video has no air in it.
     """
     archive = ZipStream(compress_type=ZIP_STORED, sized=True)
-    for name, video in videos:
-        archive.add(_chunks(video.file), name, size=video.bytes)
+    for generation in generations:
+        sent = labels.outgoing(generation, generation.video)
+        archive.add(_chunks(sent.file), file_name(generation), size=sent.bytes)
     return archive
 
 
-def _chunks(file: FieldFile) -> Iterator[bytes]:
+def _chunks(file: File[bytes]) -> Iterator[bytes]:
     """Opened when its turn comes. A file that is gone breaks the download off, so that nobody misses it."""
     with file.open() as opened:
         yield from opened.chunks(CHUNK)

@@ -130,6 +130,10 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# Whether videos that belong to no team are labelled as made by AI; teams have a rule of their own. The name stands
+# in the label: the provider's, or the code that it was given.
+AI_LABEL = env.flag("AI_LABEL", default=False)
+AI_LABEL_PRODUCER = env.text("AI_LABEL_PRODUCER", "Kling platform")
 # Whether people may make links by which anybody sees a video; off, those that were made open nothing.
 SHARE_LINKS = env.flag("SHARE_LINKS", default=True)
 # Videos are deleted by themselves after so many days; 0 keeps them.

@@ -110,6 +110,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "kling_platform.alarms",
     ),
     "generations.films": (),
+    "generations.labels": MODELS,
     "generations.archive": (*BASE, *MODELS, "kling_platform.egress"),
     "generations.webhooks": (*BASE, *MODELS, "kling_platform.egress"),
     "generations.chats": (*BASE, *MODELS, "generations.webhooks"),

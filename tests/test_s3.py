@@ -90,6 +90,12 @@ def test_a_video_lives_in_the_bucket_from_its_first_frame_to_its_purge(
     assert link.startswith("http://127.0.0.1:8000/v1/"), "never the bucket's address"
     assert body(Api().get(link.removeprefix("http://127.0.0.1:8000"))) == whole
 
+    settings.AI_LABEL = True
+    labelled = body(page.get(url))
+    assert labelled != whole and b"AIGC" in labelled
+    part = page.get(url, headers={"range": f"bytes={len(labelled) - 90}-"})
+    assert (part.status_code, body(part)) == (206, labelled[-90:])
+
     again = services.retry(film, user=alice)
     assert again.images.get().file.read()[:2] == b"\xff\xd8", "its first frame was read out of the bucket"
     services.cancel(again, actor=alice)

@@ -77,7 +77,7 @@ def test_its_owner_reads_it_again_and_sees_that_it_was_opened(link: ShareLink, a
     assert link.opened == 1 and link.last_seen_at is not None
     for page in (f"/g/{link.generation_id}", "/links"):
         text = signed_in(alice).get(page).content.decode()
-        assert path_of(link) in text and "opened once" in text
+        assert path_of(link) in text and "opened 1 time" in text
 
 
 def test_nothing_in_the_database_opens_it(link: ShareLink, settings: Any) -> None:

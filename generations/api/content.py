@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
+from generations import labels
 from generations.models import OPEN, Generation, Status, Video
 from kling_platform import ranges
 from kling_platform.errors import WrongState
@@ -14,11 +15,12 @@ from kling_platform.errors import WrongState
 def serve_video(request: HttpRequest, generation: Generation) -> HttpResponseBase:
     """The MP4, whole or a range of it; ``WrongState`` where there is none."""
     video = _video(generation)
+    sent = labels.outgoing(generation, video)
     response = ranges.serve(
         request,
-        video.file,
+        sent.file,
         content_type="video/mp4",
-        etag=video.sha256,
+        etag=sent.etag,
         filename=f"{generation.pk}.mp4",
         last_modified=video.stored_at,
     )

@@ -110,7 +110,12 @@ class VideoContent(ApiView):
         serve: Any = VARIANTS.get(request.query_params.get("variant", "video"))
         if serve is None:
             raise InvalidValue(_("variant is video or thumbnail."), param="variant")
-        found = Generation.objects.owned_by(request.user).select_related("video").filter(pk=video_id).first()
+        found = (
+            Generation.objects.owned_by(request.user)
+            .select_related("video", "team")
+            .filter(pk=video_id)
+            .first()
+        )
         if found is None:
             raise nothing_here()
         response: HttpResponseBase = serve(request._request, found)

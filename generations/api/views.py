@@ -140,7 +140,7 @@ class Content(ApiView):
         return response
 
     def _find(self, request: Request, generation_id: uuid.UUID) -> Generation:
-        rows = Generation.objects.select_related("video", "user").filter(pk=generation_id)
+        rows = Generation.objects.select_related("video", "user", "team").filter(pk=generation_id)
         rows = rows.filter(deleted_at__isnull=True) if self.linked else rows.owned_by(request.user)
         found = rows.first()
         if found is None:

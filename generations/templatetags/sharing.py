@@ -1,4 +1,4 @@
-"""What pages say of links for people outside."""
+"""What pages say of links for people outside, and whether a video is labelled as made by AI."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from django import template
 from django.conf import settings
 from django.urls import reverse
 
-from generations.models import ShareLink
+from generations import labels
+from generations.models import Generation, ShareLink
 
 register = template.Library()
 
@@ -15,3 +16,9 @@ register = template.Library()
 def address(link: ShareLink) -> str:
     """The whole link, as it is sent to people; empty where it can no longer be read."""
     return f"{settings.PUBLIC_URL}{reverse('shown', args=[link.token()])}" if link.is_readable else ""
+
+
+@register.filter
+def is_labelled(generation: Generation) -> bool:
+    """Whether the badge stands on it."""
+    return labels.is_labelled(generation)

@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("generations", "0001_initial"),
+        ("generations", "0002_alarm_targets"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
