@@ -10,32 +10,20 @@ import contextlib
 import logging
 import time
 import uuid
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from django.conf import settings
 from django.db.models.functions import Now
 
-from generations import archive, lanes, polling, services
+from generations import archive, lanes, polling, sending, services
 from generations import dispatch as slots
 from generations.models import Alarm, Generation, Upstream, Video
 from generations.omnimaas import client
-from generations.omnimaas.errors import (
-    AccountFault,
-    Doubt,
-    NotSent,
-    Refused,
-    Throttled,
-    UpstreamError,
-)
+from generations.omnimaas.errors import UpstreamError
 from kling_platform import alarms
 from kling_platform.failpoints import reach
-from kling_platform.supervisor import draining
 
 log = logging.getLogger(__name__)
 
-# When upstream breaks off in the middle, so many POSTs and one more are in doubt: the first doubt leaves the circuit
-# closed, and its place is taken. Far more are sent in a minute than finish.
-SENDERS = 3
 # A dispatcher stops claiming after this, and a poll loop ends after that: both well before the task's timeout.
 DISPATCH_SECONDS = 20
 POLL_LOOP_SECONDS = 70
@@ -73,89 +61,13 @@ def dispatch() -> int:
     ends = time.monotonic() + DISPATCH_SECONDS
     while True:
         _probe_if_due(upstream)
-        sent += _send_all(upstream, lane, ends)
+        sent += sending.run(upstream, lane, ends)
         if lanes.leave(lane.name, lane.token):
             return sent
         if time.monotonic() > ends:
             lanes.abandon(lane.name, lane.token)
             services.wake_dispatch()
             return sent
-
-
-def _send_all(upstream: client.Gateway, lane: lanes.Held, ends: float) -> int:
-    sent = 0
-    pending: dict[Future[client.Submitted], slots.Claim] = {}
-    with ThreadPoolExecutor(SENDERS) as pool:
-        while True:
-            room = SENDERS - len(pending)
-            if room and not draining() and lane.still() and time.monotonic() < ends:
-                for claim in slots.claim(room):
-                    reach("send.claimed")
-                    order = _order(claim)
-                    if order is not None:
-                        pending[pool.submit(client.send, order, upstream)] = claim
-                        sent += 1
-            if not pending:
-                return sent
-            for future in wait(pending, timeout=lanes.RENEW_SECONDS, return_when=FIRST_COMPLETED).done:
-                _record_sent(pending.pop(future), future)
-            lane.still()
-
-
-def _order(claim: slots.Claim) -> client.Order | None:
-    """The order of a claimed row, pictures read from storage; None where one can't be read any more."""
-    row = Generation.objects.prefetch_related("images").get(pk=claim.generation_id)
-    try:
-        pictures = tuple(
-            client.Picture(url=image.url)
-            if image.url
-            else client.Picture(data=image.file.read(), content_type=image.content_type)
-            for image in row.images.all()
-        )
-    except FileNotFoundError:
-        services.record_refused(claim, code="picture_lost", message="our storage lost the picture")
-        return None
-    except OSError as error:  # a storage elsewhere that fails for a while: nothing left this machine
-        services.record_not_sent(claim, message=f"our storage: {error}"[:200])
-        return None
-    return client.Order(
-        external_id=str(row.pk),
-        model=row.model,
-        prompt=row.prompt,
-        seconds=row.seconds,
-        size=row.size,
-        mode=row.mode,
-        sound=row.sound,
-        names_mode=services.names_mode(row),
-        metadata=row.metadata,
-        pictures=pictures,
-    )
-
-
-def _record_sent(claim: slots.Claim, future: Future[client.Submitted]) -> None:
-    """One outcome of a POST, by its kind: see the table in ``omnimaas.errors``."""
-    reach("send.answered")
-    try:
-        answer = future.result()
-    except NotSent as error:
-        services.record_not_sent(claim, message=error.message)
-    except Throttled as error:
-        services.record_throttled(claim, message=error.message, retry_after=error.retry_after)
-    except AccountFault as error:
-        log.error("upstream refuses our account: %s", error.message)
-        services.record_account_fault(claim, message=error.message)
-    except Refused as error:
-        services.record_refused(claim, code=error.code, message=error.message, reply=error.reply)
-    except Doubt as error:
-        log.warning("generation %s is in doubt: %s", claim.generation_id, error.message)
-        services.record_doubt(claim, code=error.code, message=error.message, reply=error.reply)
-    except Exception as error:
-        services.record_doubt(claim, code="our_fault", message=type(error).__name__)
-        raise
-    else:
-        services.record_submitted(
-            claim, upstream_id=answer.upstream_id, request_id=answer.request_id, reply=answer.reply
-        )
 
 
 def _probe_if_due(upstream: client.Gateway) -> None:

@@ -193,7 +193,8 @@ POLL_BUDGET = env.number("POLL_BUDGET", 5, least=1, most=100_000)
 SUBMIT_LEASE = OMNIMAAS_TIMEOUT + 15
 
 # --- tasks ------------------------------------------------------------------
-_timeout = SUBMIT_LEASE + 30
+# However short a POST may take: a poll loop's 70 seconds, and 20 for its last answers, must fit as well.
+_timeout = max(SUBMIT_LEASE + 30, 105)
 _workers, _queue_limit, _bulk = 4, 4, 1
 Q_CLUSTER: dict[str, Any] = {
     "name": "kling",

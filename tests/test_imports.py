@@ -124,6 +124,8 @@ NOT_FOR_DOORS = (
             "lifecycle",
             "brakes",
             "lanes",
+            "polling",
+            "sending",
             "tasks",
             "film_tasks",
             "films",

@@ -131,7 +131,7 @@ def test_a_bucket_that_is_away_fails_nothing_for_good(
     alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nothing is in doubt because of our own storage, and what is made is stored later."""
-    from generations import tasks
+    from generations import sending
 
     waits = ask(alice)
     InputImage.objects.create(generation=waits, position=0, file="inputs/a.jpg", content_type="image/jpeg")
@@ -143,7 +143,7 @@ def test_a_bucket_that_is_away_fails_nothing_for_good(
         **settings.STORAGES,
         "default": {"BACKEND": "kling_platform.s3.Bucket", "OPTIONS": {"bucket_name": FILMS}},
     }
-    assert tasks._order(claim_one()) is None
+    assert sending._order(claim_one()) is None
     waits.refresh_from_db()
     assert waits.status == Status.QUEUED
     part = tmp_path / "film.part"

@@ -92,6 +92,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "VAR_DIR" in done.stderr
 
 
+def test_a_short_post_leaves_a_poll_loop_its_time(tmp_path: Path) -> None:
+    """A task that is over its time is killed, its process with it, and nobody polls until the next minute."""
+    left = "settings.Q_CLUSTER['timeout'] - tasks.POLL_LOOP_SECONDS - client.POLL_SECONDS"
+    names = "django.conf import settings", "generations import tasks", "generations.omnimaas import client"
+    code = "; ".join([*(f"from {name}" for name in names), f"print({left})"])
+    done = manage(tmp_path, "shell", "-v0", "-c", code, **GOOD, OMNIMAAS_TIMEOUT="1")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 15
+
+
 def test_a_worker_refuses_a_database_without_its_tables(tmp_path: Path) -> None:
     done = manage(tmp_path, "worker", **GOOD)
     assert done.returncode != 0

@@ -76,6 +76,10 @@ FIGURES = {
         "every endpoint and method of the API × nobody, stranger, every kind of bad key, suspended owner: as declared",
         (Part("pytest", nodes=("tests/test_api_access.py",)),),
     ),
+    "R10": Figure(
+        "10 immediate restarts of PostgreSQL under load: nothing acknowledged lost, nothing doubled, only 503s",
+        (Part("postgres"),),
+    ),
     "R11": Figure(
         "200 idempotency keys × 25 parallel duplicates: 200 generations; 500 changed bodies: 500 × 422",
         (Part("postgres"),),
