@@ -208,7 +208,10 @@ def _work_on() -> None:
 def survive(
     *, restarts: int, makers: int, lookers: int, pause: float, seed: int, work: Work, settings: Any
 ) -> str:
-    """So many restarts, each after up to ``pause`` seconds of work and up to as many of absence; then the crowd goes home, and the worker finishes alone."""
+    """So many restarts, each after up to ``pause`` seconds of work and up to as many of absence.
+
+    Then the crowd goes home, and the worker finishes alone.
+    """
     dice = random.Random(seed)
     settings.POLL_MIN_SECONDS, settings.OMNIMAAS_MAX_IN_FLIGHT = 1, 100
     settings.OMNIMAAS_TIMEOUT, settings.SUBMIT_LEASE = 2, 5
