@@ -7,8 +7,8 @@ import itertools
 import json
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 RUNNING = {"status": "processing", "progress": 0}
@@ -37,14 +37,19 @@ class Polled:
         return min((b - a for some in times.values() for a, b in itertools.pairwise(some)), default=1e9)
 
     def most_in_a_second(self) -> int:
-        """The fullest second, wherever it begins."""
-        times = sorted(at for at, _id in self.asked)
-        most = first = 0
-        for number, at in enumerate(times):
-            while times[first] <= at - 1:
-                first += 1
-            most = max(most, number - first + 1)
-        return most
+        """In the fullest second, wherever it begins."""
+        return most_within(1, [at for at, _id in self.asked])
+
+
+def most_within(seconds: float, times: Iterable[float]) -> int:
+    """How many of these moments lie in the fullest span of so many seconds."""
+    most, window = 0, deque[float]()
+    for at in sorted(times):
+        window.append(at)
+        while window[0] <= at - seconds:
+            window.popleft()
+        most = max(most, len(window))
+    return most
 
 
 @contextlib.contextmanager

@@ -29,6 +29,23 @@ def parent(pid: int) -> int:
     return _stat(Path("/proc", str(pid)))[1]
 
 
+def children(pid: int) -> list[int]:
+    """The ids of a process' living children, oldest first."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if _stat(folder)[0] != "Z" and parent(int(folder.name)) == pid:
+                found.append((_started(folder), int(folder.name)))
+        except OSError:
+            continue  # it ended meanwhile
+    return [child for _since, child in sorted(found)]
+
+
+def _started(folder: Path) -> int:
+    """Clock ticks from the machine's start to the process'."""
+    return int((folder / "stat").read_text().rsplit(")", 1)[1].split()[19])
+
+
 def _stat(folder: Path) -> tuple[str, int, int, int]:
     fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
     return fields[0], int(fields[1]), int(fields[2]), int(fields[3])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -25,8 +27,10 @@ from generations.omnimaas.errors import Unavailable
 from generations.omnimaas.reader import Reading
 from generations.services import paces
 from tests import polled, scripted
+from tests.crashes import KILLED, kill, start_task_process, wait_for
 from tests.makers import ask, due, make_user, submitted
 from tests.polled import Polled
+from tests.processes import wait_until
 from tests.scripted import answer
 
 KEY = "sk-of-the-poll-tests"
@@ -255,7 +259,7 @@ def test_a_claim_plans_the_next_poll_from_its_slot(alice, settings):
         row = Generation.objects.get(pk=one.generation_id)
         planned = (row.next_check_at - row.polled_at).total_seconds()
         assert planned == pytest.approx(one.starts + 5, abs=0.01)
-        assert one.ends == pytest.approx(planned - settings.POLL_MIN_SECONDS, abs=0.01)
+        assert one.ends == pytest.approx(one.starts + 0.2, abs=0.01)
 
 
 @pytest.mark.sqlite
@@ -353,6 +357,42 @@ def test_after_a_downtime_no_second_sees_more_polls_than_the_budget(upstream, se
     assert len(upstream.asked) >= 0.7 * 20 * min(4, time.monotonic() - begun), "and uses it"
     oldest_first = [int(id.removeprefix("id-")) for _at, id in upstream.asked if id.startswith("id-")]
     assert oldest_first[:40] == pytest.approx(sorted(oldest_first[:40]), abs=8)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_loop_that_stood_still_asks_nothing_in_a_bunch(upstream, settings):
+    """The machine sleeps, or is busy: what was claimed before and should have been asked meanwhile waits its turn."""
+    settings.POLL_BUDGET = 50
+    many_running(make_user("bob"), 1_000)
+    loop = start_task_process(lambda: polling.run(gateway(upstream.url), 30))
+    try:
+        wait_until(lambda: len(upstream.asked) >= 30, 30)
+        os.kill(loop, signal.SIGSTOP)
+        time.sleep(2)  # longer than claims reach ahead
+        stood = len(upstream.asked)
+        os.kill(loop, signal.SIGCONT)
+        wait_until(lambda: len(upstream.asked) >= stood + 150, 30)
+    finally:
+        kill(loop)
+        assert wait_for(loop) == KILLED
+    times = [at for at, _id in upstream.asked]
+    assert polled.most_within(0.5, times) <= 40, "the budget's half, and room for what bunches on its way"
+
+
+@pytest.mark.sqlite
+def test_a_poll_that_was_not_made_counts_as_none(alice, settings):
+    """Else a generation could be given up for its age by a poll that upstream never saw."""
+    row = submitted(alice)
+    Generation.objects.update(next_check_at=Now())
+    (claimed,) = services.claim_polls(5)
+    services.give_back([claimed])
+    row.refresh_from_db()
+    assert (row.polls, row.polled_at) == (0, row.submitted_at)
+    (again,) = services.claim_polls(5)
+    services.give_back([claimed])
+    row.refresh_from_db()
+    assert row.polls == 1 and row.next_check_at > again.claimed_at, "what was claimed again is another's"
 
 
 @pytest.mark.sqlite

@@ -18,6 +18,7 @@ from generations.omnimaas import reader, transport
 from generations.omnimaas.errors import (
     AccountFault,
     Doubt,
+    Late,
     Missing,
     NotSent,
     Refused,
@@ -183,7 +184,7 @@ def fetch(
 ) -> Reading:
     """Ask for one generation. Raises ``AccountFault``, ``Missing`` or ``Unavailable``: none is a verdict.
 
-    Over kept ``lines``, and not later than ``send_by`` (monotonic), where these are given.
+    Over kept ``lines``, and not later than ``send_by`` (monotonic; else ``Late``), where these are given.
     """
     url = f"{gateway.base_url}{PATH}/{quote(upstream_id, safe='')}"
     headers = _headers(gateway)
@@ -192,6 +193,8 @@ def fetch(
             reply = transport.exchange("GET", url, headers=headers, seconds=POLL_SECONDS)
         else:
             reply = lines.get(url, headers=headers, seconds=POLL_SECONDS, send_by=send_by)
+    except transport.Late as error:
+        raise Late("late") from error
     except (transport.NeverSent, transport.Broken, transport.TooLong) as error:
         raise Unavailable(str(error) or type(error).__name__) from error
     reply = _without_key(reply, gateway)

@@ -55,3 +55,7 @@ class Missing(UpstreamError):
 
 class Unavailable(UpstreamError):
     """A poll failed in passing: ask again later."""
+
+
+class Late(Unavailable):
+    """A poll that was not made at all, because its time had gone by."""

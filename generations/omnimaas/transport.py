@@ -46,6 +46,10 @@ class NeverSent(Exception):
     """Not a byte of the request was written: DNS, connect or TLS failed, or it was too late."""
 
 
+class Late(NeverSent):
+    """Nothing was written, because the time for it had gone by."""
+
+
 class Broken(Exception):
     """The line broke, or the deadline came, after the request may have been written."""
 
@@ -184,13 +188,13 @@ class Lines:
     def get(self, url: str, *, headers: dict[str, str], seconds: float, send_by: float = math.inf) -> Reply:
         """One GET within ``seconds``; not sent at all when it can't be before ``send_by`` (monotonic).
 
-        Raises ``NeverSent``, ``Broken`` or ``TooLong``.
+        Raises ``NeverSent`` (``Late`` for that), ``Broken`` or ``TooLong``.
         """
         with self._taken(seconds) as line:
             _connect(line)
             if time.monotonic() <= send_by:
                 return _ask(line, url.removeprefix(self._origin), headers)
-        raise NeverSent("late")
+        raise Late("late")
 
     @contextlib.contextmanager
     def _taken(self, seconds: float) -> Iterator[HTTPConnection]:

@@ -91,9 +91,11 @@ from generations.services.outcomes import (
 )
 from generations.services.paces import SOON_SECONDS, Kind, look_again
 from generations.services.polls import (
+    IN_HAND,
     PollDue,
     claim_polls,
     due_polls,
+    give_back,
     record_missing,
     record_progress,
     record_reading,
@@ -188,6 +190,7 @@ from generations.services.webhooks import (
 
 __all__ = [
     "DAYS_A_RUN",
+    "IN_HAND",
     "LINK_DAYS",
     "MOST_LINES",
     "MOST_SHOTS",
@@ -261,6 +264,7 @@ __all__ = [
     "forget_deliveries",
     "forget_leavers",
     "forget_rules",
+    "give_back",
     "halt_storyboard",
     "hand_over",
     "has_deliveries",

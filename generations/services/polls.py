@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,16 +35,21 @@ URL_PATIENCE = timedelta(minutes=15)
 MISSING_PATIENCE, MISSING_TIMES = timedelta(minutes=10), 3
 # Claims reach this far ahead, so that one a second is enough where polls are few, and none is late for it.
 AHEAD = timedelta(seconds=1.5)
-# Slots lie so far apart that no second sees more than the budget, should each be used this much too late.
+# Slots lie so far apart that no second sees more than the budget when each is used up to this much too late. What
+# would come later (the machine was busy, or stood still) is not asked at all: it would come in a bunch.
 LATE_SECONDS = 0.2
+# A loop's polls in hand at once. Of a budget of six times as many even all of them in a bunch leave enough.
+IN_HAND = 256
+# How well the two clocks, the database's and ours, should be known to each other; and how often that is tried.
+CLOCK_SECONDS, CLOCK_TRIES = 0.05, 4
 
 
 @dataclass(frozen=True)
 class PollDue:
     """A generation to ask for in its slot; its next poll is planned already.
 
-    ``starts`` and ``ends`` are seconds after the claim: before the one it would break the budget, after the
-    other it could come too close to the next poll.
+    ``starts`` and ``ends`` are seconds after the claim: before the one and after the other it would break the
+    budget, or come too close to the next poll. On our monotonic clock the claim lies between ``asked`` and ``told``.
     """
 
     generation_id: uuid.UUID
@@ -57,6 +63,9 @@ class PollDue:
     cost: int | None = None
     starts: float = 0.0
     ends: float = math.inf
+    asked: float = 0.0
+    told: float = 0.0
+    claimed_at: datetime | None = None  # by the database's clock
 
 
 def due_polls() -> QuerySet[Generation]:
@@ -66,13 +75,24 @@ def due_polls() -> QuerySet[Generation]:
 
 
 @transaction.atomic
-def claim_polls(most: int) -> list[PollDue]:
-    """Up to ``most`` due generations, each with a slot of the ``POLL_BUDGET`` that all workers share."""
+def claim_polls(most: int, lead: float = 0.0) -> list[PollDue]:
+    """Up to ``most`` due generations, each with a slot of the ``POLL_BUDGET`` that all workers share.
+
+    No slot is earlier than ``lead`` seconds from now: what the caller needs until it can ask.
+    """
+    asked = time.monotonic()
     upstream, now = dispatch.locked()
+    told = time.monotonic()
+    for _ in range(CLOCK_TRIES):  # somebody else held the lock, or the line was slow
+        if told - asked <= CLOCK_SECONDS:
+            break
+        asked, now, told = time.monotonic(), dispatch.database_now(), time.monotonic()
     every = timedelta(seconds=(1 + LATE_SECONDS) / settings.POLL_BUDGET)
+    late = LATE_SECONDS if settings.POLL_BUDGET < 6 * IN_HAND else math.inf
     slot = upstream.poll_slot_at
     if not now <= slot <= now + AHEAD + every:  # long ago; or the clock was set back
         slot = now
+    slot = max(slot, now + timedelta(seconds=lead))
     room = min(most, math.ceil((now + AHEAD - slot) / every))
     claimed, plan = [], {}
     columns = (
@@ -85,11 +105,10 @@ def claim_polls(most: int) -> list[PollDue]:
         slot = max(slot, at)
         following = ASKED_HOURLY if status == Status.UNKNOWN else gap(Kind(*kind), _age(submitted_at, slot))
         starts = (slot - now).total_seconds()
-        ends = starts + following.total_seconds() - settings.POLL_MIN_SECONDS
+        ends = starts + min(late, following.total_seconds() - settings.POLL_MIN_SECONDS)
         known = (progress, missing > 0, cost)
-        claimed.append(
-            PollDue(pk, upstream_id, status, submitted_at or now, before, *known, starts=starts, ends=ends)
-        )
+        due = PollDue(pk, upstream_id, status, submitted_at or now, before, *known)
+        claimed.append(replace(due, starts=starts, ends=ends, asked=asked, told=told, claimed_at=now))
         plan[pk] = slot + following
         slot += every
     if claimed:
@@ -97,6 +116,20 @@ def claim_polls(most: int) -> list[PollDue]:
         Upstream.objects.filter(pk=1).update(poll_slot_at=slot)
         reach("poll.planned")
     return claimed
+
+
+@transaction.atomic
+def give_back(dues: list[PollDue]) -> None:
+    """Their slots went by unused: as if they had not been claimed, unless somebody has claimed them since."""
+    dispatch.locked()
+    for claimed_at in {due.claimed_at for due in dues}:
+        before = {
+            due.generation_id: due.polled_at or due.submitted_at
+            for due in dues
+            if due.claimed_at == claimed_at
+        }
+        undo = "polled_at = new.value, next_check_at = %s, polls = polls - 1"
+        update_each(undo, before, claimed_at, polled_at=claimed_at)
 
 
 def _age(submitted_at: datetime | None, at: datetime) -> float:
@@ -132,8 +165,12 @@ def record_progress(percents: dict[uuid.UUID, int]) -> None:
     reach("progress.written")
 
 
-def update_each(assignments: str, values: dict[uuid.UUID, Any], *more: Any) -> None:
+def update_each(
+    assignments: str, values: dict[uuid.UUID, Any], *more: Any, polled_at: datetime | None = None
+) -> None:
     """One statement that gives each of these rows its own ``new.value``, where it is still being polled.
+
+    And, if that is said, where it was claimed at ``polled_at`` and not again since.
 
     A verdict may have come between: then there is nothing to plan any more, and no progress. Written by hand,
     because the ORM needs 0.35 ms of processor time a row to build the same (measured): as much as the poll.
@@ -144,8 +181,12 @@ def update_each(assignments: str, values: dict[uuid.UUID, Any], *more: Any) -> N
         f"WITH new (id, value) AS (VALUES {', '.join(['(%s, %s)'] * len(values))}) "  # noqa: S608 - no values
         f"UPDATE {table} SET {assignments} FROM new WHERE {table}.id = new.id AND status IN (%s, %s)"
     )
+    parameters = [*pairs, *map(_prepared, more), *POLLED]
+    if polled_at is not None:
+        statement += " AND polled_at = %s"
+        parameters.append(_prepared(polled_at))
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*pairs, *map(_prepared, more), *POLLED])
+        cursor.execute(statement, parameters)
 
 
 def _prepared(value: Any) -> Any:

@@ -112,6 +112,10 @@ FIGURES = {
         "every response, errors included, carries the security headers; check --deploy is clean",
         (Part("pytest", nodes=("tests/test_headers.py",)),),
     ),
+    "R24": Figure(
+        "5 freezes of django-q2: work resumes within 90 s each; 10 minutes of full load: 0 restarts",
+        (Part("postgres"), Part("postgres", 1)),
+    ),
     "R25": Figure(
         "a restored dump with 50 in flight: 0 POSTs until the fence was run, and none twice after it",
         (Part("postgres"), Part("sqlite")),
