@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import sys
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 RUNNING = {"status": "processing", "progress": 0}
 
@@ -50,6 +52,31 @@ def most_within(seconds: float, times: Iterable[float]) -> int:
             window.popleft()
         most = max(most, len(window))
     return most
+
+
+class Sent:
+    """When this process sent each of its GETs, as its HTTP library tells Python's audit."""
+
+    def __init__(self) -> None:
+        self.times: list[float] | None = None
+        sys.addaudithook(self)  # stays for the life of the process
+
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "http.client.send" and self.times is not None and bytes(args[1][:4]) == b"GET ":
+            self.times.append(time.monotonic())
+
+
+SENT = Sent()
+
+
+@contextlib.contextmanager
+def sending() -> Iterator[list[float]]:
+    """The moments at which GETs are sent, in monotonic seconds, for the length of the block."""
+    SENT.times = []
+    try:
+        yield SENT.times
+    finally:
+        SENT.times = None
 
 
 @contextlib.contextmanager

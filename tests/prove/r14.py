@@ -1,4 +1,8 @@
-"""R14: after a long downtime everybody is asked in turn, within the budget, and nobody is given up unasked."""
+"""R14: after a long downtime everybody is asked in turn, within the budget, and nobody is given up unasked.
+
+The budget bounds what is *sent* in any second, wherever it begins; how the network and a busy upstream bunch what
+arrives is not ours to promise, and told beside it.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +60,7 @@ def catch_up(*, count: int, budget: int, loops: int, settings: Any) -> str:
     settings.POLL_BUDGET, settings.POLL_MIN_SECONDS, settings.OMNIMAAS_API_KEY = budget, MIN_SECONDS, KEY
     overdue(make_user(f"patient-{User.objects.count()}"), count)
     over = threading.Event()
-    with polled.serve() as upstream, ThreadPoolExecutor(loops) as pool:
+    with polled.serve() as upstream, polled.sending() as sent, ThreadPoolExecutor(loops) as pool:
         settings.OMNIMAAS_BASE_URL = upstream.url
         import_string("generations.dispatch.fence")(same_account=True)
         poll = import_string("generations.tasks.poll")
@@ -68,12 +72,14 @@ def catch_up(*, count: int, budget: int, loops: int, settings: Any) -> str:
         for one in running:
             one.result(60)
     _sweep_and_judge(upstream)
-    fullest = upstream.most_in_a_second()
-    assert fullest <= budget, f"{fullest} in a second"
+    assert len(sent) == len(upstream.asked)
+    fullest = polled.most_within(1, sent)
+    assert fullest <= budget, f"{fullest} sent in a second"
     assert upstream.shortest_gap() >= MIN_SECONDS, f"asked again after {upstream.shortest_gap()} s"
     assert not Generation.objects.filter(status__in=[Status.FAILED, Status.CANCELED]).exists()
     return (
-        f"{count} overdue, {len(upstream.asked)} polls, at most {fullest} of {budget} in a second, "
+        f"{count} overdue, {len(upstream.asked)} polls, at most {fullest} of {budget} sent in a second, "
+        f"{upstream.most_in_a_second()} seen, "
         f"two of one generation at least {min(upstream.shortest_gap(), 999):.1f} s apart, none given up unasked"
     )
 

@@ -78,18 +78,23 @@ def cluster_of(child: Child) -> int:
 
 def thaw(child: Child, user: User) -> float:
     """Freeze the cluster; seconds until somebody's next wish is sent all the same."""
+    while (took := _thaw(child, user)) is None:
+        pass  # it lived on: the one that was killed had just let go of the lock, for a task
+    return took
+
+
+def _thaw(child: Child, user: User) -> float | None:
     before = Worker.objects.get().restarts
-    while True:
-        freeze(cluster_of(child))
-        begun, killed_at = time.monotonic(), dispatch.database_now()
-        row = ask(user, prompt="cat [fail]")
-        waits = Generation.objects.filter(pk=row.pk, status=Status.QUEUED)
-        beats = Upstream.objects.filter(last_beat_at__gt=killed_at + timedelta(seconds=1))
-        wait_until(lambda: Worker.objects.get().restarts > before or beats.exists(), RESUMES_WITHIN)
-        if Worker.objects.get().restarts > before:
-            wait_until(lambda: not waits.exists(), RESUMES_WITHIN - (time.monotonic() - begun))
-            return time.monotonic() - begun
-        # It lives on: the one that was killed had just let go of the lock, for a task.
+    freeze(cluster_of(child))
+    begun, killed_at = time.monotonic(), dispatch.database_now()
+    row = ask(user, prompt="cat [fail]")
+    beats = Upstream.objects.filter(last_beat_at__gt=killed_at + timedelta(seconds=1))
+    waits = Generation.objects.filter(pk=row.pk, status=Status.QUEUED)
+    wait_until(lambda: Worker.objects.get().restarts > before or beats.exists(), RESUMES_WITHIN)
+    if Worker.objects.get().restarts == before:
+        return None
+    wait_until(lambda: not waits.exists(), RESUMES_WITHIN - (time.monotonic() - begun))
+    return time.monotonic() - begun
 
 
 def under_load(child: Child, user: User, dice: random.Random, seconds: float) -> int:
