@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField
+from django.db.models import DateTimeField, F
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 
@@ -224,6 +224,8 @@ def test_our_own_deadline_is_doubt_and_only_after_one_more_poll(alice):
     age(generation, hours=26)
     assert services.sweep_due()["overdue"] == 0, "not asked since"
     assert [poll.generation_id for poll in services.claim_polls(5)] == [generation.pk]
+    assert services.sweep_due()["overdue"] == 0, "and not answered yet"
+    Generation.objects.update(polled_at=F("polled_at") - timedelta(seconds=11))
     assert services.sweep_due()["overdue"] == 1
     generation.refresh_from_db()
     assert generation.status == Status.UNKNOWN

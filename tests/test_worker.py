@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from generations.models import Upstream
 from kling_platform.management.commands import worker
 from kling_platform.supervisor import Child
 from tests.processes import living, wait_until
+from tests.prove.r24 import freeze
 from tests.surroundings import environment_of_this_test
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +86,38 @@ def test_the_first_look_queues_a_poll_loop_and_the_second_a_beat(watch: worker.W
         "generations.tasks.poll",
         "generations.tasks.beat",
     ]
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_frozen_cluster_is_started_anew_and_works_on(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R24 in small. Two starts of a real cluster: nothing less can freeze."""
+    command = [sys.executable, ROOT / "manage.py", "qcluster"]
+    environment = environment_of_this_test(settings)
+    cluster = Child("cluster", command, env=environment, log=tmp_path / "cluster.log")
+    watch, done = worker.Watch(cluster), tmp_path / "done"
+    monkeypatch.setattr(worker, "BEAT_EVERY", 0.5)
+    monkeypatch.setattr(worker, "FROZEN_AFTER", 1e9)
+
+    def look_until(condition: Callable[[], object]) -> None:
+        wait_until(lambda: watch.look() or condition(), 90)
+
+    try:
+        look_until(Upstream.objects.filter(last_beat_at__isnull=False).exists)
+        while not freeze(cluster.pid):
+            cluster.kill()
+            Upstream.objects.update(last_beat_at=None)
+            look_until(Upstream.objects.filter(last_beat_at__isnull=False).exists)
+        async_task("tests.slow.write_later", str(done), 0)
+        monkeypatch.setattr(worker, "FROZEN_AFTER", 1.0)
+        look_until(lambda: watch.restarts)
+        assert not done.exists()
+        monkeypatch.setattr(worker, "FROZEN_AFTER", 1e9)
+        look_until(done.exists)
+    finally:
+        cluster.kill()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -20,6 +21,9 @@ from kling_platform.failpoints import reach
 # Upstream's family gives up after 24 h, so our own deadline is later.
 RUNNING_LIMIT = timedelta(hours=25)
 DOUBT_WITH_ID = timedelta(days=30)
+# A poll is noted when it is claimed, and taken back when it misses its slot; its answer may bring the verdict. Only
+# after so many seconds has it been one.
+ANSWER_SECONDS = 10
 BATCH = 500
 
 
@@ -74,7 +78,10 @@ def _unsent() -> int:
 def _overdue() -> int:
     """Running for 25 h, and asked once more after that: doubt, asked hourly from now on."""
     moved = 0
-    late = Q(submitted_at__lte=Now() - RUNNING_LIMIT, polled_at__gte=F("submitted_at") + RUNNING_LIMIT)
+    answered = timedelta(
+        seconds=min(ANSWER_SECONDS, settings.POLL_MAX_SECONDS / 2)
+    )  # before the next is claimed
+    late = Q(polled_at__gte=F("submitted_at") + RUNNING_LIMIT, polled_at__lte=Now() - answered)
     for pk in Generation.objects.filter(late, status=Status.RUNNING).values_list("pk", flat=True)[:BATCH]:
         moved += lifecycle.transition(
             pk,

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +32,33 @@ PROMPTS = [*["cat [fail]"] * 8, "cat", "cat [slow=2] [fail]"]
 POOL = 4  # task processes of a cluster
 
 
-def holder(main: int) -> int | None:
-    """The task process of a cluster that holds its queue's lock: it reads the pipe for which the others wait.
+def freeze(main: int) -> bool:
+    """Kill the idle task process of a fresh cluster that holds its queue's lock, so that nobody will ever get it.
 
-    ``main`` is the cluster's main process; its child made the pool first, then who writes down and who hands out.
+    ``main`` is the cluster's main process. False when it lives on: who was killed had just let go of the lock.
     """
-    for sentinel in children(main):
-        for pid in children(sentinel)[:POOL]:
-            with suppress(OSError, IndexError, ValueError):
-                _call, first, *_ = Path("/proc", str(pid), "syscall").read_text().split()
-                if str(Path("/proc", str(pid), "fd", str(int(first, 16))).readlink()).startswith("pipe:"):
-                    return pid
-    return None
+    (sentinel,) = children(main)
+    others = children(sentinel)[POOL:]  # who writes down and who hands out: started after the pool
 
+    def holder() -> list[int]:
+        """He reads the pipe for which the others wait."""
+        return [pid for pid in children(sentinel) if pid not in others and _reads_a_pipe(pid)]
 
-def freeze(main: int) -> None:
-    """Kill the idle task process that holds the lock: nobody will ever get it."""
     found: list[int] = []
-    wait_until(lambda: found.append(pid) if (pid := holder(main)) else found, 30)
+    wait_until(lambda: found or found.extend(holder()) or found, 60)
+    before = children(sentinel)
     crashes.kill(found[0])
+    wait_until(lambda: set(children(sentinel)) - set(before), 60)  # somebody is in its place
+    time.sleep(0.5)  # and waits like the others, unless they have the lock
+    return not holder()
+
+
+def _reads_a_pipe(pid: int) -> bool:
+    """Whether the call to the kernel in which a process waits has a pipe for its first argument."""
+    with suppress(OSError, IndexError, ValueError):
+        _call, first, *_ = Path("/proc", str(pid), "syscall").read_text().split()
+        return str(Path("/proc", str(pid), "fd", str(int(first, 16))).readlink()).startswith("pipe:")
+    return False
 
 
 @contextmanager
@@ -64,37 +71,39 @@ def worker(settings: Any, home: Path) -> Iterator[Child]:
     )
     child.start()
     try:
-        wait_until(Upstream.objects.filter(last_beat_at__isnull=False).exists, 90)
+        wait_for_beat()
         yield child
     finally:
         child.kill()
         print((home / "worker.log").read_text()[-3000:], file=sys.stderr)
 
 
-def cluster_of(child: Child) -> int:
-    """The main process of the cluster that a worker keeps."""
-    return next(pid for pid in children(child.pid) if children(pid))
+def wait_for_beat() -> None:
+    """Until the queue works, from now on."""
+    now = dispatch.database_now()
+    wait_until(Upstream.objects.filter(last_beat_at__gt=now).exists, 90)
+
+
+def cluster_of(child: Child) -> int | None:
+    """The main process of the cluster that a worker keeps, once it has a pool."""
+    return next((pid for pid in children(child.pid) if any(map(children, children(pid)))), None)
 
 
 def thaw(child: Child, user: User) -> float:
     """Freeze the cluster; seconds until somebody's next wish is sent all the same."""
-    while (took := _thaw(child, user)) is None:
-        pass  # it lived on: the one that was killed had just let go of the lock, for a task
-    return took
-
-
-def _thaw(child: Child, user: User) -> float | None:
-    before = Worker.objects.get().restarts
-    freeze(cluster_of(child))
-    begun, killed_at = time.monotonic(), dispatch.database_now()
+    while not freeze(cluster_of(child) or 0):
+        cluster = cluster_of(child)
+        crashes.kill(cluster)
+        wait_until(lambda cluster=cluster: cluster_of(child) not in (cluster, None), 60)
+        wait_for_beat()
+    before, begun = Worker.objects.get().restarts, time.monotonic()
     row = ask(user, prompt="cat [fail]")
-    beats = Upstream.objects.filter(last_beat_at__gt=killed_at + timedelta(seconds=1))
     waits = Generation.objects.filter(pk=row.pk, status=Status.QUEUED)
-    wait_until(lambda: Worker.objects.get().restarts > before or beats.exists(), RESUMES_WITHIN)
-    if Worker.objects.get().restarts == before:
-        return None
-    wait_until(lambda: not waits.exists(), RESUMES_WITHIN - (time.monotonic() - begun))
-    return time.monotonic() - begun
+    wait_until(lambda: not waits.exists(), RESUMES_WITHIN)
+    took = time.monotonic() - begun
+    wait_until(lambda: Worker.objects.get().restarts > before, 30)
+    wait_for_beat()
+    return took
 
 
 def under_load(child: Child, user: User, dice: random.Random, seconds: float) -> int:
