@@ -12,6 +12,7 @@ CLIENTS ?= auto
 JOBS ?= 2
 RERUNS ?= 0
 R ?=
+B ?= start
 export PORT
 
 UV := .tools/bin/uv
@@ -50,9 +51,7 @@ check: $(TEST_READY) $(MESSAGES)
 	$(PYTEST) -q --pg=off --browser=off --clients=off tests/test_imports.py tests/test_lock.py
 
 bench: $(TEST_READY) $(STATIC_READY)
-	$(PY) -m benchmarks.bench
-	$(PY) -m benchmarks.pacing
-	$(PY) -m benchmarks.polls
+	$(PY) -m benchmarks.$(B)
 
 prove: $(TEST_READY) $(STATIC_READY)
 	$(PY) -m tests.prove $(R)

@@ -11,17 +11,15 @@ import hmac
 import secrets
 import string
 import zlib
-from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, User
+from kling_platform import prepared
 
 PREFIX = "klp_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -60,16 +58,11 @@ def find(text: str) -> ApiKey | None:
     """
     if not well_formed(text):
         return None
-    digest, rows = _digest(text), _living(text)
-    if connection.vendor == "postgresql":
-        connection.ensure_connection()  # what a new line is asked first is not for the wrapper
-        with connection.execute_wrapper(partial(_note_too, [digest, _lookup(text), digest, digest])):
-            key = rows.first()
-    else:
-        key = rows.first()
-    if key is None or not _opens(key, digest):
+    here = prepared.is_possible()
+    key = _find_and_note(text) if here else _living(text).first()
+    if key is None or not _opens(key, _digest(text)):
         return None
-    if connection.vendor != "postgresql":
+    if not here:
         note_use(key, text)
     return key
 
@@ -116,23 +109,32 @@ def _not_since(column: str) -> Q:
     return Q(**{column: None}) | Q(**{f"{column}__lt": Now() - timedelta(minutes=1)})
 
 
-# ``note_use`` of a key that ``_living`` finds and ``_opens`` lets in, put before the question for it.
-NOTE = """
+# What ``_living`` finds and, if ``_opens`` lets it in, ``note_use`` writes down.
+_KEY, _OWNER = prepared.Columns(ApiKey, "k"), prepared.Columns(User, "u")
+_FIND_AND_NOTE = f"""
 WITH noted AS (
   UPDATE accounts_apikey SET last_used_at = statement_timestamp(),
-         old_used_at = CASE WHEN digest = %s THEN old_used_at ELSE statement_timestamp() END
-   WHERE lookup = %s AND revoked_at IS NULL
+         old_used_at = CASE WHEN digest = %(digest)s THEN old_used_at ELSE statement_timestamp() END
+   WHERE lookup = %(lookup)s AND revoked_at IS NULL
      AND (expires_at IS NULL OR expires_at > statement_timestamp())
-     AND (digest = %s AND coalesce(last_used_at < statement_timestamp() - interval '1 minute', true)
-       OR old_digest = %s AND old_until > statement_timestamp()
+     AND (digest = %(digest)s AND coalesce(last_used_at < statement_timestamp() - interval '1 minute', true)
+       OR old_digest = %(digest)s AND old_until > statement_timestamp()
           AND coalesce(old_used_at < statement_timestamp() - interval '1 minute', true))
-) """
+)
+SELECT {_KEY.sql}, {_OWNER.sql}, statement_timestamp()
+  FROM accounts_apikey k JOIN accounts_user u ON u.id = k.user_id
+ WHERE k.lookup = %(lookup)s AND k.revoked_at IS NULL
+   AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+"""  # noqa: S608
 
 
-def _note_too(
-    note: list[Any], execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
-) -> Any:
-    return execute(NOTE + sql, [*note, *params], many, context)
+def _find_and_note(text: str) -> ApiKey | None:
+    row = prepared.first(_FIND_AND_NOTE, {"lookup": _lookup(text), "digest": _digest(text)})
+    if row is None:
+        return None
+    key = _KEY.take(row)
+    key.user, key.now = _OWNER.take(row), row[0]  # type: ignore[attr-defined]
+    return key
 
 
 def _random(length: int) -> str:

@@ -126,7 +126,12 @@ def database(name: str, fallback: Path) -> dict[str, Any]:
         "PORT": port,
         "CONN_MAX_AGE": None,  # a persistent connection is worth 11 ms a request
         "CONN_HEALTH_CHECKS": True,  # PostgreSQL restarts; the web must not notice for long
-        "OPTIONS": {"connect_timeout": 5, "options": "-c statement_timeout=30000", **options},
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "options": "-c statement_timeout=30000",
+            "prepare_threshold": 0,  # for ``kling_platform.prepared``: Django's own cursors never prepare
+            **options,
+        },
     }
 
 

@@ -10,10 +10,12 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from generations import public, searching
+from accounts.models import User
+from generations import searching
 from generations.api.filters import condition
 from generations.api.pages import descends, limit_from
 from generations.models import Generation, GenerationQuerySet
+from generations.polled import own_rows
 from kling_platform.errors import InvalidValue, NotFound, PlatformError
 from kling_platform.patience import TookTooLong, at_most
 
@@ -36,11 +38,6 @@ class Page:
     stopped_at: uuid.UUID | None = None
 
 
-def own_rows(request: Request) -> GenerationQuerySet:
-    """The key's owner's, with no more columns than an answer needs."""
-    return Generation.objects.owned_by(request.user).only(*public.COLUMNS).with_tags()
-
-
 def nothing_here(param: str | None = None) -> NotFound:
     return NotFound(_("There is no generation with this id, or it is not yours."), param=param)
 
@@ -53,7 +50,7 @@ def page(request: Request, rows: GenerationQuerySet | None = None) -> Page:
     query = request.query_params
     limit, down = limit_from(query), descends(query)
     wanted = condition(query, besides=PAGING)
-    rows = own_rows(request) if rows is None else rows
+    rows = own_rows(cast(User, request.user)) if rows is None else rows
     if "after" in query:
         rows = _behind(rows, _cursor(request, query["after"]), down)
     if "q" not in query:

@@ -15,10 +15,11 @@ from generations import links, public, services
 from generations.api import answers, documents, exports, history
 from generations.api.content import serve_video
 from generations.api.creating import apart, once_from, respond
-from generations.api.history import nothing_here, own_rows
+from generations.api.history import nothing_here
 from generations.api.quotes import as_quote, is_dry
 from generations.api.waiting import waited
 from generations.models import Generation
+from generations.polled import own_row
 from kling_platform.api_views import ApiView
 from kling_platform.errors import Forbidden, InvalidValue, Suspended
 
@@ -32,7 +33,7 @@ def _body(request: Request) -> dict[str, Any]:
 
 
 def _own(request: Request, generation_id: uuid.UUID) -> Generation:
-    found = own_rows(request).filter(pk=generation_id).first()
+    found = own_row(_user(request), generation_id)
     if found is None:
         raise nothing_here()
     return found

@@ -1,0 +1,90 @@
+"""The two statements that are written by hand say what their twins of the ORM say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DataError, connection
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts import keys, services
+from accounts.models import ApiKey, User
+from generations import polled, public
+from generations.models import Generation
+from generations.services import Line, cancel, create_batch, set_tags
+from kling_platform import prepared
+from tests.api import GENERATIONS, TEXT, Api, finished
+from tests.makers import ask, storing, submitted
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
+
+
+def values(row: Model | None) -> dict[str, Any] | None:
+    """Every column that was read, by name."""
+    if row is None:
+        return None
+    return {name: value for name, value in vars(row).items() if name != "_state"}
+
+
+def test_a_key_and_its_owner_are_found_alike(alice: User, alice_key: str) -> None:
+    services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=1)
+    User.objects.update(mailed_kinds=["ready"], role="manager")
+    now = timezone.now()
+    for change in (
+        {},
+        {"scopes": ["read"], "model_names": ["kling-v2-6"], "most_open": 3, "creates_whole_at": 17},
+        {"expires_at": now + timedelta(days=1), "last_used_at": now - timedelta(days=1)},
+        {"expires_at": now - timedelta(seconds=1)},
+        {"expires_at": None, "revoked_at": now},
+    ):
+        ApiKey.objects.update(**change)
+        twin, found = keys._living(alice_key).first(), keys._find_and_note(alice_key)
+        asked = [values(one) for one in (twin, found)]
+        moments = [one and one.pop("now") for one in asked]  # the database's clock, of two statements
+        assert asked[0] == asked[1], change
+        assert moments[0] is None or abs(moments[0] - moments[1]) < timedelta(minutes=1)
+        if twin and found:
+            assert values(twin.user) == values(found.user)
+    assert found is None
+
+
+def test_a_status_is_read_alike(alice: User, bob: User) -> None:
+    tagged, made, ready, deleted = submitted(alice), storing(alice), finished(alice), finished(alice)
+    canceled, waiting, strange = ask(alice), ask(alice), ask(bob)
+    batch = create_batch(user=alice, lines=[Line(1, "requests[0]", TEXT)])
+    set_tags(tagged, names=["winter", "猫"])
+    cancel(canceled, actor=alice)
+    Generation.objects.filter(pk=deleted.pk).update(deleted_at=timezone.now())
+    shown = [tagged, made, ready, canceled, waiting, batch.generations.get()]
+    for row in (*shown, deleted, strange):
+        twin = polled.own_rows(alice).filter(pk=row.pk).first()
+        found = polled.own_row(alice, row.pk)
+        assert values(found) == values(twin)
+        assert (found is not None) == (row in shown)
+        if found and twin:
+            assert found.get_deferred_fields() == twin.get_deferred_fields()
+            said = [public.as_video(one) for one in (found, twin)]
+            assert said[0] | {"url": ""} == said[1] | {"url": ""}
+
+
+def test_it_is_planned_once_and_counted_each_time(alice: User, alice_key: str) -> None:
+    api, path = Api(alice_key), f"{GENERATIONS}/{submitted(alice).pk}"
+    api.get(path)
+    assert [api.get(path).status_code for _ in range(3)] == [200] * 3
+    with CaptureQueriesContext(connection) as seen:
+        api.get(path)
+    assert len(seen) == 2 and "noted" in seen[0]["sql"] and str(alice.pk) in seen[1]["sql"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        planned = [statement for (statement,) in cursor.fetchall()]
+    assert len([one for one in planned if "FROM generations_generation g" in one]) == 1
+    assert len([one for one in planned if "WITH noted AS" in one]) == 1
+
+
+def test_its_errors_are_djangos(db: None) -> None:
+    with pytest.raises(DataError):
+        prepared.first("SELECT 1 / %(none)s::int", {"none": 0})
