@@ -1,4 +1,4 @@
-"""The lock file must install anywhere: it names the public index and its file host, nothing else."""
+"""Every lock file must install anywhere: it names the public index and its file host, nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
+# The platform's, and those of what it is measured beside.
+LOCKS = [ROOT / "uv.lock", *sorted(ROOT.glob("benchmarks/*/uv.lock"))]
 PUBLIC = {"pypi.org", "files.pythonhosted.org"}
 
 
@@ -28,9 +32,13 @@ def strangers(text: str) -> set[str]:
     return {value for value in found if urlsplit(value).hostname not in PUBLIC}
 
 
-def test_every_package_comes_from_the_public_index() -> None:
-    assert strangers((ROOT / "uv.lock").read_text()) == set()
-    sources = [set(package["source"]) for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]]
+each_lock = pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.parent.name)
+
+
+@each_lock
+def test_every_package_comes_from_the_public_index(lock: Path) -> None:
+    assert strangers(lock.read_text()) == set()
+    sources = [set(package["source"]) for package in tomllib.loads(lock.read_text())["package"]]
     assert {"registry"} in sources
     assert all(source <= {"registry", "virtual"} for source in sources), "a path or a repository is a source"
 
@@ -41,13 +49,15 @@ def test_a_mirror_in_the_lock_would_be_seen() -> None:
     assert strangers(text.replace("https://files.pythonhosted.org/", "file:///srv/wheels/", 1))
 
 
-def test_no_other_index_is_set_for_the_project() -> None:
-    uv = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
+@each_lock
+def test_no_other_index_is_set_for_the_project(lock: Path) -> None:
+    uv = tomllib.loads(lock.with_name("pyproject.toml").read_text())["tool"]["uv"]
     assert not {"index", "index-url", "extra-index-url", "find-links", "sources"} & set(uv)
     assert uv["python-downloads"] == "never"
 
 
-def test_every_file_of_the_lock_has_a_checksum() -> None:
-    for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]:
+@each_lock
+def test_every_file_of_the_lock_has_a_checksum(lock: Path) -> None:
+    for package in tomllib.loads(lock.read_text())["package"]:
         for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
             assert file["hash"].startswith("sha256:"), (package["name"], file["url"])
