@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from csp.utils import build_policy
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -30,9 +31,11 @@ def is_api(request: HttpRequest) -> bool:
 def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
     """Headers for every answer; those that belong to one person are never shared by a cache.
 
-    Django's own middlewares send some of these too, but not where something before them answers.
+    Django's own middlewares send some of these too, but not where something before them answers; and
+    django-csp's puts the policy together anew each time, which a program that polls would wait for.
     """
     always = {
+        "Content-Security-Policy": build_policy(),
         "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": PERMISSIONS_POLICY,

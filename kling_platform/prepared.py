@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Model
 
 M = TypeVar("M", bound=Model)
@@ -43,12 +43,26 @@ def is_possible() -> bool:
 def first(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
     """The first row of a statement with named parameters, as the driver reads it; PostgreSQL only.
 
-    Django's own cursors write the parameters into the text, so no plan fits twice; this one sends them beside
-    it. Whoever logs or counts what is asked gets one of Django's, which knows what it sent.
+    It comes first in its request, so it finds out by itself whether the kept line to the database is still
+    alive, which spares Django's question for that; on a dead one it is asked once more, on a new line.
     """
+    proven = connection.health_check_done or connection.in_atomic_block or connection.connection is None
+    try:
+        row = _ask(statement, parameters)
+    except (OperationalError, InterfaceError):
+        if proven or connection.is_usable():
+            raise
+        connection.close()
+        row = _ask(statement, parameters)
+    connection.health_check_done = True
+    return row
+
+
+def _ask(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
+    """Django's own cursors write the parameters into the text, so no plan fits twice; this one sends them beside
+    it. Whoever logs or counts what is asked gets one of Django's, which knows what it sent."""
     from django.db.backends.postgresql.base import ServerBindingCursor
 
-    connection.close_if_health_check_failed()
     connection.ensure_connection()
     logged = connection.queries_logged
     with (

@@ -59,7 +59,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     # Outermost, so that whatever answers below them (a redirect, a refused host, a static file) carries them.
-    "csp.middleware.CSPMiddleware",
     "kling_platform.middleware.security_headers",
     "kling_platform.middleware.database_away",
     "kling_platform.middleware.remember_address",

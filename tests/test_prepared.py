@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, OperationalError, connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -88,3 +89,26 @@ def test_it_is_planned_once_and_counted_each_time(alice: User, alice_key: str) -
 def test_its_errors_are_djangos(db: None) -> None:
     with pytest.raises(DataError):
         prepared.first("SELECT 1 / %(none)s::int", {"none": 0})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_line_that_died_is_replaced_without_a_question_more(alice_key: str) -> None:
+    assert keys.find(alice_key)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (first,) = cursor.fetchone()
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [first])
+    connection.health_check_done = False  # as each request begins
+    assert keys.find(alice_key)
+    with CaptureQueriesContext(connection) as seen:
+        assert keys.find(alice_key)
+    assert len(seen) == 1
+
+
+def test_what_a_living_line_refuses_is_refused_once(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 20")
+    with pytest.raises(OperationalError), CaptureQueriesContext(connection) as seen:
+        prepared.first("SELECT pg_sleep(%(seconds)s)", {"seconds": 5})
+    assert len(seen) == 1
