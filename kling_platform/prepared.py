@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Model
 
 M = TypeVar("M", bound=Model)
+line: Any = connection  # its type's stubs are shorter than it is
 
 
 class Columns(Generic[M]):
@@ -46,15 +47,15 @@ def first(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
     It comes first in its request, so it finds out by itself whether the kept line to the database is still
     alive, which spares Django's question for that; on a dead one it is asked once more, on a new line.
     """
-    proven = connection.health_check_done or connection.in_atomic_block or connection.connection is None
+    proven = line.health_check_done or line.in_atomic_block or line.connection is None
     try:
         row = _ask(statement, parameters)
     except (OperationalError, InterfaceError):
-        if proven or connection.is_usable():
+        if proven or line.is_usable():
             raise
-        connection.close()
+        line.close()
         row = _ask(statement, parameters)
-    connection.health_check_done = True
+    line.health_check_done = True
     return row
 
 
@@ -63,11 +64,9 @@ def _ask(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
     it. Whoever logs or counts what is asked gets one of Django's, which knows what it sent."""
     from django.db.backends.postgresql.base import ServerBindingCursor
 
-    connection.ensure_connection()
-    logged = connection.queries_logged
-    with (
-        connection.cursor() if logged else connection.make_cursor(ServerBindingCursor(connection.connection))
-    ) as cursor:
+    make_cursor: Any = ServerBindingCursor
+    line.ensure_connection()
+    with line.cursor() if line.queries_logged else line.make_cursor(make_cursor(line.connection)) as cursor:
         cursor.execute(statement, parameters)
         row = cursor.fetchone()
     return None if row is None else list(row)
