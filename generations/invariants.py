@@ -273,7 +273,7 @@ def days_add_up(scope: Scope = ALL) -> list[str]:
             "SELECT SUM(CASE WHEN t.kind = %s THEN t.amount ELSE -t.amount END) FROM {generation} g "
             "JOIN {transfer} t ON t.generation_id = g.id AND t.kind IN (%s, %s) "
             "JOIN {wallet} w ON w.id = t.wallet_id JOIN {quota} q ON q.id = w.quota_id "
-            "AND q.user_id = g.user_id WHERE g.finished_at >= %s AND g.finished_at < %s",
+            "AND q.user_id = COALESCE(g.maker_id, g.user_id) WHERE g.finished_at >= %s AND g.finished_at < %s",
             [
                 *map(str, (Transfer.Kind.SETTLE, Transfer.Kind.SETTLE, Transfer.Kind.REFUND)),
                 *(connection.ops.adapt_datetimefield_value(moment) for moment in (first, after)),

@@ -98,7 +98,15 @@ def test_a_statement_is_a_month_of_a_team(alice: User, money: Client) -> None:
     assert "March 2026" in page.content.decode()
     answer = money.get(f"/manage/usage/statement?month=2026-03&team={team.pk}&format=csv")
     text = b"".join(answer).decode("utf-8-sig")
-    assert list(csv.reader(io.StringIO(text)))[1] == ["alice", "2", "10", "30"]
+    assert list(csv.reader(io.StringIO(text)))[1] == ["alice", "2", "10", "30", "", "0", "2"]
+    assert "named no cost" in page.content.decode()
+    Generation.objects.filter(finished_at__day=31).update(upstream_cost=250_000)
+    page = money.get(f"/manage/usage/statement?month=2026-03&team={team.pk}").content.decode()
+    assert "$0.50 (1/2)" in page
+    assert "named a cost for 1 of 2" in page
+    answer = money.get(f"/manage/usage/statement?month=2026-03&team={team.pk}&format=csv")
+    rows = list(csv.reader(io.StringIO(b"".join(answer).decode("utf-8-sig"))))
+    assert rows[1][4:] == ["0.5", "1", "2"]
 
 
 def test_a_name_is_no_formula_in_an_export(alice: User, money: Client) -> None:

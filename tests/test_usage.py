@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import Sum
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Team, User, Wallet
@@ -18,7 +15,7 @@ from generations.invariants import days_add_up
 from generations.models import DailyUsage, Generation, UsageDay
 from generations.services import UsageScope, total_usage, usage_by
 from tests.api import finished
-from tests.makers import ask, claim_one, make_user
+from tests.makers import ask, claim_one
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -138,35 +135,3 @@ def test_the_wait_of_half_and_of_nine_in_ten() -> None:
     assert sums.wait_of(0.9) == 120
     assert sums.wait_of(0.95) is None
     assert services.UsageSums().wait_of(0.5) is None
-
-
-def test_a_month_of_many_asks_few_times_and_never_reads_all_generations() -> None:
-    user = make_user("many")
-    recipe = {"model": "m", "prompt": "x", "seconds": 5, "size": "16:9", "mode": "std", "price": 15}
-    first = timezone.now() - timedelta(days=300)
-    Generation.objects.bulk_create(
-        Generation(
-            **recipe,
-            user=user,
-            status="succeeded",
-            upstream_id=f"up-{number}",
-            created_at=first + timedelta(minutes=21 * number),
-            finished_at=first + timedelta(minutes=21 * number, seconds=90),
-        )
-        for number in range(20_000)
-    )
-    while services.sum_up_days():
-        pass
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    today = timezone.localdate()
-    with CaptureQueriesContext(connection) as seen:
-        found = usage_by(UsageScope(today - timedelta(days=29), today, user=user.pk), "model")
-    assert found["m"].succeeded > 1_000
-    assert len(seen) == 3
-    how = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
-    for query in seen:
-        with connection.cursor() as cursor:
-            cursor.execute(how + query["sql"])
-            plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
-        assert not re.search(r"(Seq Scan on|SCAN) generations_generation\b(?! USING)", plan), plan

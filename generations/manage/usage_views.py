@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
@@ -36,7 +35,7 @@ GROUPS = {
 }
 DAYS, MOST_DAYS = 30, 400
 PAGE = 50
-MOST_ROWS = 500
+MOST_ROWS, MOST_PEOPLE = 500, 2_000
 
 
 class Row(NamedTuple):
@@ -53,7 +52,7 @@ class Tile(NamedTuple):
     label: str
     value: float | None
     before: float | None
-    kind: str  # number, percent or seconds
+    kind: str  # number, percent, dollars or seconds
     better: bool | None = None
 
     @property
@@ -73,22 +72,21 @@ class Tile(NamedTuple):
 @rooms.look(ROOM)
 def usage(request: HttpRequest) -> HttpResponse:
     """Tiles against the time before, charts by day, and a table by whatever was chosen."""
-    scope, by = _scope(request), _by(request)
-    days = services.usage_by(scope, "day")
-    groups = days if by == "day" else services.usage_by(scope, by)
-    before = services.total_usage(services.usage_by(scope.before(), "day").values())
-    whole = services.total_usage(days.values())
+    choices = _choices(request)
+    scope, by = _scope(request, choices["teams"]), _by(request)
+    report = services.usage_report(scope, by)
+    whole = services.total_usage(report.days.values())
     context = {
-        "tiles": _tiles(whole, before),
+        "tiles": _tiles(whole, report.before),
         "whole": whole,
-        "rows": _rows(request, groups, by),
-        "charts": _charts(scope, days),
+        "rows": _rows(scope, report.groups, by, known=choices),
+        "charts": _charts(scope, report.days),
         "by": by,
         "groups": GROUPS,
         "asked": _asked(scope) | {"by": by},
         "query": urlencode(_asked(scope)),
         "presets": _presets(),
-        **_choices(request),
+        **choices,
     }
     return render(request, "manage/usage.html", context)
 
@@ -98,12 +96,15 @@ def usage(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest) -> HttpResponseBase:
     """The table of the page, as CSV."""
     scope, by = _scope(request), _by(request)
-    rows = _rows(request, services.usage_by(scope, by), by, most=100_000)
-    header = (str(by), *services.USAGE_NAMES)
+    rows = _rows(scope, services.usage_by(scope, by), by, most=100_000)
+    header = (str(by), *services.USAGE_NAMES, "upstream_usd")
     return download(
         f"usage-{scope.first:%Y%m%d}-{scope.last:%Y%m%d}",
         header,
-        ((row.name, *(getattr(row.sums, name) for name in services.USAGE_NAMES)) for row in rows),
+        (
+            (row.name, *(getattr(row.sums, name) for name in services.USAGE_NAMES), _cost(row)[0])
+            for row in rows
+        ),
     )
 
 
@@ -135,35 +136,49 @@ def videos(request: HttpRequest) -> HttpResponse:
 def statement(request: HttpRequest) -> HttpResponseBase:
     """A month of one team (or of everything), to be printed, or as CSV with ``format=csv``."""
     first, last = _month(request.GET.get("month", ""))
-    team = whole_number(request.GET.get("team", ""))
-    scope = UsageScope(first, last, _teams(request))
-    if team:
-        scope = replace(scope, team=get_object_or_404(_visible_teams(request), pk=team).pk)
-    people = _named(services.usage_by(scope, "user"), "user")
-    models = _named(services.usage_by(scope, "model"), "model")
+    teams = {team.pk: team for team in _visible_teams(request)}
+    chosen = whole_number(request.GET.get("team", ""))
+    if chosen and chosen not in teams:
+        raise Http404
+    scope = UsageScope(first, last, _teams(request, teams), team=chosen)
+    by_user, by_model = services.usage_by_each(scope, "user", "model")
+    people = _named(by_user, _ordered(by_user, "user"), "user")
+    models = _named(by_model, _ordered(by_model, "model"), "model")
     whole = services.total_usage(row.sums for row in people)
     if request.GET.get("format") == "csv":
-        lines = ((row.name, row.sums.succeeded, row.sums.seconds, row.sums.credits) for row in people)
-        return download(f"statement-{first:%Y-%m}", ("person", "videos", "seconds", "credits"), lines)
+        header = ("person", "videos", "seconds", "credits", "upstream_usd", "upstream_known_of", "ended")
+        lines = (
+            (row.name, row.sums.succeeded, row.sums.seconds, row.sums.credits, *_cost(row)) for row in people
+        )
+        return download(f"statement-{first:%Y-%m}", header, lines)
     context = {
         "month": first,
-        "team": Team.objects.filter(pk=scope.team).first() if scope.team else None,
+        "team": teams[chosen] if chosen else None,
         "people": people,
         "models": models,
         "whole": whole,
-        "query": urlencode({"month": f"{first:%Y-%m}", "team": team or ""}),
+        "query": urlencode({"month": f"{first:%Y-%m}", "team": chosen or ""}),
         "earlier": f"{first - timedelta(days=1):%Y-%m}",
         "later": f"{last + timedelta(days=1):%Y-%m}" if last < timezone.localdate() else "",
-        "teams": _visible_teams(request),
+        "teams": teams.values(),
     }
     return render(request, "manage/statement.html", context)
+
+
+def _cost(row: Row) -> tuple[float | None, int, int]:
+    """For a spreadsheet: upstream's real cost in US dollars, of how many it is known, and of how many in all."""
+    cost = row.sums.upstream_dollars
+    return (None if cost is None else round(cost, 4), row.sums.upstream_costed, row.sums.ended)
 
 
 # --- what was asked for ---------------------------------------------------------
 
 
-def _scope(request: HttpRequest) -> UsageScope:
-    """From the address; what makes no sense is as if it were not there. A manager's teams always bound it."""
+def _scope(request: HttpRequest, teams: Iterable[int] | None = None) -> UsageScope:
+    """From the address; what makes no sense is as if it were not there. A manager's teams always bound it.
+
+    ``teams`` are those that the viewer may see, where they are known already.
+    """
     asked = request.GET
     today = timezone.localdate()
     last = min(_day(asked.get("to", "")) or today, today)
@@ -172,7 +187,7 @@ def _scope(request: HttpRequest) -> UsageScope:
     return UsageScope(
         first,
         last,
-        _teams(request),
+        _teams(request, teams),
         user=whole_number(asked.get("user", "")),
         team=whole_number(asked.get("team", "")),
         model=asked.get("model", "")[:60].replace("\x00", ""),
@@ -180,12 +195,12 @@ def _scope(request: HttpRequest) -> UsageScope:
     )
 
 
-def _teams(request: HttpRequest) -> frozenset[int] | None:
+def _teams(request: HttpRequest, visible: Iterable[int] | None = None) -> frozenset[int] | None:
     """The teams whose usage this person sees; None for all of it."""
     user = cast(User, request.user)
     if user.role in (User.Role.FINANCE, User.Role.ADMIN):
         return None
-    return frozenset(_visible_teams(request).values_list("pk", flat=True))
+    return frozenset(_visible_teams(request).values_list("pk", flat=True) if visible is None else visible)
 
 
 def _visible_teams(request: HttpRequest) -> QuerySet[Team]:
@@ -236,12 +251,10 @@ def _presets() -> list[dict[str, Any]]:
 
 def _choices(request: HttpRequest) -> dict[str, Any]:
     """What the filters offer: only people, teams and models that this person may see."""
-    user = cast(User, request.user)
+    people = User.objects.visible_to(cast(User, request.user)).order_by("username")
     return {
-        "people": User.objects.visible_to(user)
-        .order_by("username")
-        .values_list("pk", "username")[:MOST_ROWS],
-        "teams": _visible_teams(request).values_list("pk", "name"),
+        "people": dict(people.values_list("pk", "username")[:MOST_PEOPLE]),
+        "teams": dict(_visible_teams(request).values_list("pk", "name")),
         "models": [(model.name, model.label) for model in services.current_rules().models],
     }
 
@@ -255,6 +268,7 @@ def _tiles(now: UsageSums, before: UsageSums) -> list[Tile]:
         Tile(_("Videos"), now.succeeded, before.succeeded, "number", better=True),
         Tile(_("Seconds of video"), now.seconds, before.seconds, "number", better=True),
         Tile(_("Failed"), now.failure_rate, before.failure_rate, "percent", better=False),
+        Tile(_("At upstream"), now.upstream_dollars, before.upstream_dollars, "dollars"),
         Tile(_("Half are ready within"), now.wait_of(0.5), before.wait_of(0.5), "seconds", better=False),
     ]
 
@@ -280,14 +294,22 @@ def _charts(scope: UsageScope, days: dict[Any, UsageSums]) -> dict[str, Any]:
     }
 
 
-def _rows(request: HttpRequest, groups: dict[Any, UsageSums], by: str, *, most: int = MOST_ROWS) -> list[Row]:
+def _rows(
+    scope: UsageScope,
+    groups: dict[Any, UsageSums],
+    by: str,
+    *,
+    most: int = MOST_ROWS,
+    known: dict[str, Any] | None = None,
+) -> list[Row]:
     """Days from the newest, everything else by credits."""
-    base = _asked(_scope(request))
+    base = _asked(scope)
     rows = []
-    for row, key in zip(_named(groups, by), _ordered(groups, by), strict=True):
+    shown = _ordered(groups, by)[:most]
+    for row, key in zip(_named(groups, shown, by, known or {}), shown, strict=True):
         own = {"from": key.isoformat(), "to": key.isoformat()} if by == "day" else {by: key}
         rows.append(row._replace(query=urlencode(base | own) if key is not None else ""))
-    return rows[:most]
+    return rows
 
 
 def _ordered(groups: dict[Any, UsageSums], by: str) -> list[Any]:
@@ -296,23 +318,27 @@ def _ordered(groups: dict[Any, UsageSums], by: str) -> list[Any]:
     return sorted(groups, key=lambda key: (-groups[key].credits, -groups[key].succeeded, str(key)))
 
 
-def _named(groups: dict[Any, UsageSums], by: str) -> list[Row]:
-    """The groups in order, with names for people: one query at most."""
-    keys = _ordered(groups, by)
-    names = _names(keys, by)
+def _named(
+    groups: dict[Any, UsageSums], keys: list[Any], by: str, known: dict[str, Any] | None = None
+) -> list[Row]:
+    """These groups with names for people: one query at most, and none where the names are known already."""
+    names = {"user": (known or {}).get("people", {}), "team": (known or {}).get("teams", {})}.get(by, {})
+    if any(key not in names for key in keys):
+        names = names | _names([key for key in keys if key not in names], by)
     return [Row(names.get(key, "–"), groups[key], "") for key in keys]
 
 
 def _names(keys: Iterable[Any], by: str) -> dict[Any, str]:
-    known = [key for key in keys if key is not None]
+    wanted = [key for key in keys if key is not None]
     if by == "day":
-        return {key: key.isoformat() for key in known}
+        return {key: key.isoformat() for key in wanted}
     if by == "model":
         rules = services.current_rules()
-        return {key: model.label if (model := rules.model(key)) else key for key in known}
+        return {key: model.label if (model := rules.model(key)) else key for key in wanted}
     if by == "user":
-        return dict(User.objects.filter(pk__in=known).values_list("pk", "username"))
+        return dict(User.objects.filter(pk__in=wanted).values_list("pk", "username"))
     if by == "team":
-        return dict(Team.objects.filter(pk__in=known).values_list("pk", "name")) | {None: _("no team")}
-    keyed = ApiKey.objects.filter(pk__in=known).values_list("pk", "label", "user__username")
+        named = dict(Team.objects.filter(pk__in=wanted).values_list("pk", "name")) if wanted else {}
+        return named | {None: _("no team")}
+    keyed = ApiKey.objects.filter(pk__in=wanted).values_list("pk", "label", "user__username")
     return {pk: f"{label} ({user})" for pk, label, user in keyed} | {None: _("the portal")}

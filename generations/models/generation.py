@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -276,6 +276,21 @@ class Generation(models.Model):
             # The days of usage that nobody has summed up yet.
             models.Index(
                 fields=["finished_at"], condition=Q(finished_at__isnull=False), name="generations_finished"
+            ),
+            # What is behind a number of usage, the last that ended first: of a person, a team, a key.
+            *(
+                models.Index(
+                    whose,
+                    F("finished_at").desc(),
+                    F("id").desc(),
+                    condition=Q(finished_at__isnull=False) & known,
+                    name=f"generations_ended_{name}",
+                )
+                for name, whose, known in (
+                    ("payer", Coalesce("maker", "user"), Q()),
+                    ("team", F("made_for"), Q(made_for__isnull=False)),
+                    ("key", F("api_key"), Q(api_key__isnull=False)),
+                )
             ),
             models.Index(
                 fields=["deleted_at"],

@@ -167,13 +167,16 @@ from generations.services.teams import share, teams_to_share, unshare, usual_tea
 from generations.services.usage import (
     DAYS_A_RUN,
     USAGE_NAMES,
+    UsageReport,
     UsageScope,
     UsageSums,
     sum_up,
     sum_up_days,
     total_usage,
     usage_by,
+    usage_by_each,
     usage_generations,
+    usage_report,
 )
 from generations.services.wakeups import wake_dispatch
 from generations.services.webhooks import (
@@ -219,6 +222,7 @@ __all__ = [
     "PurgeDue",
     "Quote",
     "Step",
+    "UsageReport",
     "UsageScope",
     "UsageSums",
     "add_alarm_target",
@@ -358,7 +362,9 @@ __all__ = [
     "unlike",
     "unshare",
     "usage_by",
+    "usage_by_each",
     "usage_generations",
+    "usage_report",
     "usual_team",
     "vary",
     "wake_deliver",

@@ -7,9 +7,9 @@ price where it succeeded, nothing where it failed, was canceled or refunded.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -24,6 +24,8 @@ from generations.models import DailyUsage, Generation, GenerationQuerySet, Statu
 # A day is summed up this long after its end: whatever began before midnight is committed by then.
 SETTLES_AFTER = timedelta(minutes=10)
 DAYS_A_RUN = 31
+# Upstream's unit: so many are one US dollar, in its family's default.
+UPSTREAM_PER_DOLLAR = 500_000
 WAITS = (30, 60, 120, 300, 900)  # seconds
 GROUPS = ("day", "user", "team", "model", "key")
 _COLUMNS = {"user": "payer", "team": "made_for_id", "model": "model", "key": "api_key_id"}
@@ -58,6 +60,16 @@ class UsageSums:
         """Share of those that were tried; canceled ones were not. None where nothing was tried."""
         tried = self.succeeded + self.failed
         return self.failed / tried if tried else None
+
+    @property
+    def ended(self) -> int:
+        """All of them, however they ended."""
+        return self.succeeded + self.failed + self.canceled
+
+    @property
+    def upstream_dollars(self) -> float | None:
+        """What upstream says that they cost, in US dollars; None where no reply carried a cost."""
+        return self.upstream_cost / UPSTREAM_PER_DOLLAR if self.upstream_costed else None
 
     @property
     def mean_wait(self) -> float | None:
@@ -112,25 +124,75 @@ def _generations() -> GenerationQuerySet:
     return Generation.objects.annotate(payer=Coalesce("maker_id", "user_id"))
 
 
-def usage_by(scope: UsageScope, by: str) -> dict[Any, UsageSums]:
+Groups = dict[Any, UsageSums]
+
+
+def usage_by(scope: UsageScope, by: str) -> Groups:
     """UsageSums by ``day`` (a date), ``user``, ``team``, ``model`` or ``key`` (ids, None for none).
 
     Three queries, however many days: those that are over were summed up, and the rest is found by an index.
     """
-    found: dict[Any, UsageSums] = {}
-    summed = set(
-        UsageDay.objects.filter(day__gte=scope.first, day__lte=scope.last).values_list("day", flat=True)
-    )
-    if summed:
-        rows = DailyUsage.objects.between(scope.first, scope.last).filter(scope.of(_SUMMED))
-        group = _SUMMED[by]
-        for row in rows.order_by().values(group).annotate(**{f"n_{name}": Sum(name) for name in USAGE_NAMES}):
-            sums = {name: row[f"n_{name}"] for name in USAGE_NAMES}
-            found.setdefault(row[group], UsageSums()).add(sums)
-    group = "ended_on" if by == "day" else _COLUMNS[by]
-    for row in _counted(_unsummed(scope, summed).filter(scope.of(_COLUMNS)), (group,)):
-        found.setdefault(row[group], UsageSums()).add(row)
+    return usage_by_each(scope, by)[0]
+
+
+def usage_by_each(scope: UsageScope, *groups: str) -> list[Groups]:
+    """``usage_by`` for several groups at once, in a query more for each."""
+    summed = _summed(scope)
+    found = [_from_sums(scope, by, summed) for by in groups]
+    for row in _uncounted(scope, summed, groups):
+        for by, sums in zip(groups, found, strict=True):
+            sums.setdefault(row[_counted_by(by)], UsageSums()).add(row)
     return found
+
+
+class UsageReport(NamedTuple):
+    """A scope by day and by what was chosen, and the whole of the time before it."""
+
+    days: Groups
+    groups: Groups
+    before: UsageSums
+
+
+def usage_report(scope: UsageScope, by: str) -> UsageReport:
+    """What ``usage_by`` says of a scope, of its days and of the time before, in four queries together."""
+    both = replace(scope, first=scope.before().first)
+    summed = _summed(both)
+    every_day, groups = _from_sums(both, "day", summed), _from_sums(scope, by, summed)
+    for row in _uncounted(both, summed, ("day", by)):
+        every_day.setdefault(row[_counted_by("day")], UsageSums()).add(row)
+        if row[_counted_by("day")] >= scope.first:
+            groups.setdefault(row[_counted_by(by)], UsageSums()).add(row)
+    days = {day: sums for day, sums in every_day.items() if day >= scope.first}
+    before = total_usage(sums for day, sums in every_day.items() if day < scope.first)
+    return UsageReport(days, groups, before)
+
+
+def _summed(scope: UsageScope) -> set[date]:
+    """The days of a scope that are summed up."""
+    days = UsageDay.objects.filter(day__gte=scope.first, day__lte=scope.last)
+    return set(days.values_list("day", flat=True))
+
+
+def _from_sums(scope: UsageScope, by: str, summed: set[date]) -> Groups:
+    """Of the days that are summed up."""
+    if not summed:
+        return {}
+    group = _SUMMED[by]
+    rows = DailyUsage.objects.between(scope.first, scope.last).filter(scope.of(_SUMMED)).order_by()
+    found = {}
+    for row in rows.values(group).annotate(**{f"n_{name}": Sum(name) for name in USAGE_NAMES}):
+        found[row[group]] = UsageSums(**{name: row[f"n_{name}"] for name in USAGE_NAMES})
+    return found
+
+
+def _uncounted(scope: UsageScope, summed: set[date], groups: Iterable[str]) -> Iterable[dict[str, Any]]:
+    """Of the other days, by all of the groups together."""
+    columns = tuple(dict.fromkeys(map(_counted_by, groups)))
+    return _counted(_unsummed(scope, summed).filter(scope.of(_COLUMNS)), columns)
+
+
+def _counted_by(by: str) -> str:
+    return _COLUMNS.get(by, "ended_on")
 
 
 def usage_generations(scope: UsageScope) -> GenerationQuerySet:

@@ -13,9 +13,6 @@ from generations.services import UsageSums
 
 register = template.Library()
 
-# Upstream's unit: so many are one US dollar, in its family's default.
-UPSTREAM_PER_DOLLAR = 500_000
-
 
 @register.filter
 def told(tile: Any) -> str:
@@ -24,6 +21,8 @@ def told(tile: Any) -> str:
         return "–"
     if tile.kind == "percent":
         return percent(tile.value)
+    if tile.kind == "dollars":
+        return f"${tile.value:,.2f}"
     return waited(tile.value) if tile.kind == "seconds" else intcomma(round(tile.value))
 
 
@@ -54,8 +53,7 @@ def waited(seconds: float | None) -> str:
 @register.filter
 def dollars(sums: UsageSums) -> str:
     """Upstream's real cost, and of how many of all it is known; a dash where no reply carried one."""
-    if not sums.upstream_costed:
+    if sums.upstream_dollars is None:
         return "–"
-    ended = sums.succeeded + sums.failed + sums.canceled
-    cost = f"${sums.upstream_cost / UPSTREAM_PER_DOLLAR:,.2f}"
-    return cost if sums.upstream_costed >= ended else f"{cost} ({sums.upstream_costed}/{ended})"
+    cost = f"${sums.upstream_dollars:,.2f}"
+    return cost if sums.upstream_costed >= sums.ended else f"{cost} ({sums.upstream_costed}/{sums.ended})"

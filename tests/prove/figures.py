@@ -116,6 +116,11 @@ FIGURES = {
         "5 freezes of django-q2: work resumes within 90 s each; 10 minutes of full load: 0 restarts",
         (Part("postgres"), Part("postgres", 1)),
     ),
+    "usage": Figure(
+        "usage of 1,000,000 generations by 1,000 people: at most 12 queries an address, none reads all generations; "
+        "the totals are the journal's; every invariant holds",
+        (Part("postgres"),),
+    ),
     "R25": Figure(
         "a restored dump with 50 in flight: 0 POSTs until the fence was run, and none twice after it",
         (Part("postgres"), Part("sqlite")),
