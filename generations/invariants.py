@@ -270,20 +270,24 @@ def days_add_up(scope: Scope = ALL) -> list[str]:
         )
         told = (sums["ended"] or 0, sums["credits"] or 0)
         charged = _rows(
-            "SELECT SUM(CASE WHEN t.kind = %s THEN t.amount ELSE -t.amount END) FROM {generation} g "
+            # Each of the payer's wallets was charged the same, however many there are.
+            "SELECT SUM(net) FROM (SELECT SUM(CASE WHEN t.kind = %s THEN t.amount ELSE -t.amount END) "
+            "/ COUNT(DISTINCT t.wallet_id) AS net FROM {generation} g "
             "JOIN {transfer} t ON t.generation_id = g.id AND t.kind IN (%s, %s) "
             "JOIN {wallet} w ON w.id = t.wallet_id JOIN {quota} q ON q.id = w.quota_id "
-            "AND q.user_id = COALESCE(g.maker_id, g.user_id) WHERE g.finished_at >= %s AND g.finished_at < %s",
+            "AND q.user_id = COALESCE(g.maker_id, g.user_id) WHERE g.finished_at >= %s AND g.finished_at < %s "
+            "GROUP BY g.id) each_one",
             [
                 *map(str, (Transfer.Kind.SETTLE, Transfer.Kind.SETTLE, Transfer.Kind.REFUND)),
                 *(connection.ops.adapt_datetimefield_value(moment) for moment in (first, after)),
             ],
         )[0][0]
+        charged = int(charged or 0)
         ended = Generation.objects.filter(finished_at__gte=first, finished_at__lt=after).count()
-        if told != (ended, charged or 0):
+        if told != (ended, charged):
             found.append(
                 f"{day:%Y-%m-%d}: {told[0]} ended and {told[1]} credits are summed up, "
-                f"{ended} ended and the journal charged {charged or 0}"
+                f"{ended} ended and the journal charged {charged}"
             )
     return shown(found)
 

@@ -9,6 +9,7 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
+from accounts import services as people
 from accounts.models import Team, User, Wallet
 from generations import services
 from generations.invariants import days_add_up
@@ -135,3 +136,14 @@ def test_the_wait_of_half_and_of_nine_in_ten() -> None:
     assert sums.wait_of(0.9) == 120
     assert sums.wait_of(0.95) is None
     assert services.UsageSums().wait_of(0.5) is None
+
+
+def test_a_video_that_several_quotas_paid_for_counts_once_also_when_it_was_handed_over(
+    alice: User, bob: User
+) -> None:
+    people.set_quota(alice, credits=100, period="day")
+    generation = ended(finished(alice), at(MONDAY))
+    Generation.objects.filter(pk=generation.pk).update(user=bob, maker=alice)
+    services.sum_up(MONDAY)
+    assert usage_by(of(), "user")[alice.pk].credits == 15
+    assert days_add_up() == []

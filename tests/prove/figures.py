@@ -121,6 +121,10 @@ FIGURES = {
         "the totals are the journal's; every invariant holds",
         (Part("postgres"),),
     ),
+    "R23": Figure(
+        "60 formulas × every text column of every export: 0 cells that a spreadsheet would run",
+        (Part("pytest", nodes=("tests/test_formulas.py",)),),
+    ),
     "R25": Figure(
         "a restored dump with 50 in flight: 0 POSTs until the fence was run, and none twice after it",
         (Part("postgres"), Part("sqlite")),

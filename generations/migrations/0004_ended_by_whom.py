@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0001_initial"),
-        ("generations", "0002_alarm_targets"),
+        ("generations", "0003_share_links"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
