@@ -31,7 +31,7 @@ from django.db.models.functions import Coalesce
 
 from accounts import triggers
 from accounts.ledger import EFFECTS, Effect
-from accounts.models import Transfer, Wallet
+from accounts.models import TopUp, Transfer, Wallet
 
 SHOWN = 20  # of each invariant; beyond it the number alone tells enough
 
@@ -167,6 +167,18 @@ def open_wallets_carry_their_quota(scope: Scope = ALL) -> list[str]:
     return shown(f"wallet {w.pk}: {w.allotted} of {w.wanted}" for w in wallets)
 
 
+def top_ups_expire_what_they_have(scope: Scope = ALL) -> list[str]:
+    """A top-up expires no more than it gave, and what top-ups expired is in their wallet's journal."""
+    of_wallets = TopUp.objects.filter(grant__wallet__in=scope.of_wallets.values("pk"))
+    wrong = of_wallets.exclude(grant__kind=Transfer.Kind.GRANT, expired__lte=F("grant__amount")).order_by(
+        "pk"
+    )
+    found = [f"top-up {t.pk}: {t.expired} of {t.grant.amount} expired" for t in wrong.select_related("grant")]
+    sums = of_wallets.order_by().values("grant__wallet").annotate(n=Sum("expired"))
+    more = sums.filter(n__gt=F("grant__wallet__expired")).values_list("grant__wallet", "n")
+    return shown([*found, *(f"wallet {pk}: {n} expired of top-ups alone" for pk, n in more)])
+
+
 def rows_obey_checks(app: str) -> list[str]:
     """Every row of an app fulfils the CHECK constraints of its model."""
     found = []
@@ -205,6 +217,7 @@ INVARIANTS = (
     Invariant("only what was charged is refunded", refunds_follow_charges),
     Invariant("closed wallets have nothing available", closed_wallets_are_empty),
     Invariant("open wallets carry their quota", open_wallets_carry_their_quota),
+    Invariant("top-ups expire no more than they gave", top_ups_expire_what_they_have),
     Invariant(
         "people, quotas and wallets obey every CHECK", lambda _: rows_obey_checks("accounts"), whole=True
     ),

@@ -27,6 +27,17 @@ class UserManager(DjangoUserManager["User"]):
         mine = Team.members.through.objects.filter(team__in=Team.objects.managed_by(user))
         return self.filter(pk__in=mine.values("user_id"))
 
+    def funded_by(self, user: User) -> models.QuerySet[User]:
+        """Whose quotas this person sets: everybody's for admins; for a manager the members of their own teams."""
+        rows = self.filter(retired_at__isnull=True)
+        if user.role == User.Role.ADMIN:
+            return rows if user.is_active else rows.none()
+        if user.role != User.Role.MANAGER:
+            return rows.none()
+        return (
+            self.visible_to(user).filter(role=User.Role.MEMBER, retired_at__isnull=True).exclude(pk=user.pk)
+        )
+
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra: Any
     ) -> User:

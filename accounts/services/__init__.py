@@ -8,6 +8,7 @@ from accounts.services.asking import (
     requests_for,
 )
 from accounts.services.auditing import audit
+from accounts.services.bulk import Edit, Effect, apply_edit, preview
 from accounts.services.credits import (
     adjust,
     grant,
@@ -64,6 +65,8 @@ from accounts.services.warnings import warn_of_low_quotas
 
 __all__ = [
     "GATHERED",
+    "Edit",
+    "Effect",
     "LONGEST_RETENTION",
     "Limits",
     "Plan",
@@ -71,6 +74,7 @@ __all__ = [
     "accept",
     "add_member",
     "adjust",
+    "apply_edit",
     "apply_import",
     "ask_for_credits",
     "audit",
@@ -99,6 +103,7 @@ __all__ = [
     "mark_seen",
     "notify",
     "plan_import",
+    "preview",
     "provision",
     "record_letter_mailed",
     "record_mailed",

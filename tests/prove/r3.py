@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from django.db import transaction
@@ -22,10 +22,21 @@ def resolutions(*, threads: int, seed: int, held: int = HELD) -> int:
     """How many of 16 concurrent settles and releases of each reservation won, all else being right."""
     name = f"resolver-{User.objects.count()}"
     user = people.provision(name, password="correct horse battery", credits=PRICE * held, period="total").user
+    won = resolved_once(partial(quotas.paying_wallets, user=user), threads=threads, seed=seed, held=held)
+    wallet = Wallet.objects.get(quota__user=user)
+    settled = Transfer.objects.filter(wallet=wallet, kind="settle").count()
+    assert (wallet.reserved, wallet.spent) == (0, PRICE * settled)
+    for invariant in INVARIANTS:
+        assert invariant.breaches(ALL) == [], invariant.name
+    return won
+
+
+def resolved_once(paying: Callable[[], Collection[int]], *, threads: int, seed: int, held: int = HELD) -> int:
+    """Hold so many, then settle and release each 16 times at once; how many won, each in all of its wallets."""
     generations = [uuid.uuid4() for _ in range(held)]
     for generation in generations:
         with transaction.atomic():
-            ledger.reserve(quotas.paying_wallets(user=user), PRICE, generation_id=generation)
+            ledger.reserve(wallets := paying(), PRICE, generation_id=generation)
 
     def resolve(how: Callable[[uuid.UUID], int], generation: uuid.UUID) -> uuid.UUID | None:
         try:
@@ -41,13 +52,12 @@ def resolutions(*, threads: int, seed: int, held: int = HELD) -> int:
     ]
     random.Random(seed).shuffle(jobs)
     won = [generation for generation in race(jobs, threads=threads) if generation]
-    wallet = Wallet.objects.get(quota__user=user)
-    lines = Transfer.objects.filter(wallet=wallet, kind__in=["settle", "release"])
-    settled = lines.filter(kind="settle").count()
-    assert sorted(won) == sorted(generations) == sorted(lines.values_list("generation_id", flat=True))
-    assert (wallet.reserved, wallet.spent) == (0, PRICE * settled)
-    for invariant in INVARIANTS:
-        assert invariant.breaches(ALL) == [], invariant.name
+    for wallet in wallets:
+        lines = Transfer.objects.filter(wallet=wallet, kind__in=["settle", "release"])
+        assert sorted(won) == sorted(generations) and lines.count() == held
+        assert set(lines.values_list("generation_id", flat=True)) == set(generations)
+    kinds = Transfer.objects.filter(generation_id__in=won, kind__in=["settle", "release"])
+    assert kinds.values("generation_id", "kind").distinct().count() == held, "one wallet went another way"
     return len(won)
 
 

@@ -6,6 +6,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -16,11 +17,12 @@ from accounts import ledger, quotas
 from accounts import services as people
 from accounts.invariants import ALL
 from accounts.invariants import INVARIANTS as OF_ACCOUNTS
-from accounts.models import ApiKey, Team, Transfer, User, Wallet
+from accounts.models import ApiKey, Team, TopUp, Transfer, User, Wallet
 from generations import services
 from generations.invariants import INVARIANTS as OF_GENERATIONS
 from generations.models import Generation
 from kling_platform.errors import InsufficientQuota, WrongState
+from tests.prove import r3
 from tests.prove.race import race
 
 PRICE, PAYABLE, ASKED, OPERATIONS = 15, 37, 416, 10_000
@@ -80,11 +82,16 @@ def creates(*, threads: int, short: str) -> int:
 
 
 def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
-    """Reserve, settle, release, refund, set, grant, correct and the ends of periods, all at once.
+    """Everything that moves credits, all at once: held, charged, returned, refunded, set for one and for many,
+    granted, topped up, corrected, and the ends of periods and of top-ups.
 
-    Returns how often each was done. A deadlock, like every other error that is not a refusal, is raised.
+    Four wallets pay: each person has a quota in total besides the one for the day. Returns how often each was
+    done. A deadlock, like every other error that is not a refusal, is raised.
     """
     group = payers(6, user=10**6, team=10**6, key=10**6)
+    boss = people.provision(f"boss-{uuid.uuid4().hex[:8]}", role="admin").user
+    for payer in group:
+        people.set_quota(payer.user, credits=10**8, period="total")
     dice = random.Random(seed)
     held: list[uuid.UUID] = []
 
@@ -93,7 +100,7 @@ def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
         try:
             with transaction.atomic():
                 wallets = quotas.paying_wallets(user=payer.user, team=payer.team, api_key=payer.key)
-                assert len(wallets) == 3
+                assert len(wallets) == 4
                 ledger.reserve(wallets, PRICE, generation_id=generation)
         except ledger.CannotPay:
             return "the period ended at this very moment"
@@ -104,7 +111,7 @@ def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
         if not held:
             return "nothing to resolve"
         try:
-            assert verb(held[int(which * len(held))]) == 3
+            assert verb(held[int(which * len(held))]) == 4
         except ledger.AlreadyResolved:
             return "resolved already"
         return verb.__name__
@@ -118,11 +125,33 @@ def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
 
     def grant(payer: Payer) -> str:
         people.grant(payer.team.quotas.get(), credits=5, reason="race", actor=None)
-        people.adjust(payer.user.quotas.get(), credits=-3, reason="race", actor=None)
+        people.adjust(payer.user.quotas.get(period="day"), credits=-3, reason="race", actor=None)
         return "granted and corrected"
 
+    def top_up(payer: Payer) -> str:
+        total, until = payer.user.quotas.get(period="total"), timezone.now() + timedelta(days=1)
+        people.grant(total, credits=40, reason="race", actor=None, until=until)
+        return "topped up"
+
+    def end_of_top_ups(payer: Payer) -> str:
+        living = TopUp.objects.filter(grant__wallet__quota__user=payer.user, last_seq=None)
+        living.update(ends_at=timezone.now() - timedelta(seconds=1))
+        return f"{(people.lapse_top_ups() and 'top-ups ended') or 'no top-up to end'}"
+
+    def edit_many(credits: int) -> str:
+        edit = people.Edit(period="day", how="set", amount=credits)
+        of_group = User.objects.filter(pk__in=[payer.user.pk for payer in group])
+        seen = {effect.user.pk: effect.version for effect in people.preview(of_group, edit)}
+        try:
+            people.apply_edit(edit, seen=seen, reason="race", actor=boss)
+        except WrongState:
+            return "another editor of one of many was faster"
+        return "many quotas set"
+
     def end_of_period(payer: Payer) -> str:
-        Wallet.objects.filter(quota__team=payer.team, closed_at=None).update(ends_at=timezone.now())
+        Wallet.objects.filter(quota__team=payer.team, closed_at=None).update(
+            ends_at=timezone.now() - timedelta(seconds=1)
+        )
         return "period over"
 
     def job() -> Callable[[], str]:
@@ -134,14 +163,17 @@ def mixed(*, operations: int, threads: int, seed: int) -> Counter[str]:
                 partial(edit, dice.choice(payer), credits),
                 partial(grant, payer),
                 partial(end_of_period, payer),
+                partial(top_up, payer),
+                partial(end_of_top_ups, payer),
+                partial(edit_many, credits),
             ],
-            weights=[50, 40, 6, 3, 1],
+            weights=[50, 40, 6, 3, 1, 2, 1, 1],
         )[0]
 
     done = Counter(race([job() for _ in range(operations)], threads=threads))
     for generation in held:
         kinds = Transfer.objects.filter(generation_id=generation).values_list("kind", flat=True)
-        assert all(number == 3 for number in Counter(kinds).values()), "one wallet went another way"
+        assert all(number == 4 for number in Counter(kinds).values()), "one wallet went another way"
     return done
 
 
@@ -152,13 +184,24 @@ def check() -> None:
 
 
 def run(number: int, seed: int) -> str:
-    """Three rounds of creates, each with another kind of quota short; then 10,000 mixed operations."""
+    """Three rounds of creates, each with another kind of quota short; one of resolutions; 10,000 mixed operations."""
     if number < 3:
         short = ("team", "user", "key")[number]
         accepted = creates(threads=208, short=short)
         assert accepted == PAYABLE, f"{accepted} of {ASKED}"
         return f"{accepted} of {ASKED}, the {short}'s quota short"
+    if number == 3:
+        (payer,) = payers(1, user=10**6, team=10**6, key=10**6)
+        paying = partial(quotas.paying_wallets, user=payer.user, team=payer.team, api_key=payer.key)
+        won = r3.resolved_once(paying, threads=200, seed=seed)
+        assert won == r3.HELD, f"{won} of {r3.HELD * r3.TRIES}"
+        check()
+        return f"{won} of {r3.HELD * r3.TRIES} settles and releases, each in all three wallets"
     done = mixed(operations=OPERATIONS, threads=64, seed=seed)
     for invariant in OF_ACCOUNTS:
         assert invariant.breaches(ALL) == [], invariant.name
-    return f"{sum(done.values())} operations ({done['held']} held, {done['settle']} charged): 0 deadlocks"
+    ends = f"{done['period over']} ends of periods, {done['top-ups ended']} of top-ups"
+    return (
+        f"{sum(done.values())} operations ({done['held']} held, {done['settle']} charged, {ends}, "
+        f"{done['many quotas set']} edits of many): 0 deadlocks"
+    )
