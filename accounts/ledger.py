@@ -170,10 +170,10 @@ def reserve_all(wallet_ids: Iterable[int], parts: Sequence[Part]) -> None:
         post_all(wallet_id, Kind.RESERVE, parts)
 
 
-def least_available(wallet_ids: Iterable[int]) -> int:
-    """What all of these wallets can pay; they are locked until the transaction's end."""
+def tightest(wallet_ids: Iterable[int]) -> Wallet:
+    """The one with the least left of these wallets; all are locked until the transaction's end."""
     wallets = Wallet.objects.filter(pk__in=list(wallet_ids)).order_by("pk").select_for_update(no_key=True)
-    return min(wallets.values_list("available", flat=True))
+    return min(wallets, key=lambda wallet: wallet.available)
 
 
 @transaction.atomic

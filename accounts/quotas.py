@@ -18,9 +18,11 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from accounts import ledger, periods
+from accounts import ledger, links, periods
 from accounts.models import ApiKey, DefaultQuota, Quota, Team, TopUp, User, Wallet
 from kling_platform.errors import InsufficientQuota, NoQuota
+
+ENOUGH_TO_TELL = timedelta(days=1)  # of use, before anybody says how long the rest will last
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,28 @@ class Balance:
         """What the period had to offer, without what has expired of top-ups."""
         return self.wallet.granted - self.wallet.expired
 
+    @property
+    def top_ups(self) -> list[tuple[int, datetime]]:
+        """Credits of what is left that expire before the period ends, and when."""
+        living = TopUp.objects.filter(grant__wallet=self.wallet, last_seq__isnull=True)
+        known = list(living.select_related("grant").order_by("ends_at", "pk"))
+        rest = ledger.unused(self.wallet.pk, known)
+        return [(rest[each.pk], each.ends_at) for each in known if rest[each.pk]]
+
     def runs_out_at(self, now: datetime) -> datetime | None:
         """When the rest is used up, should it go on as in this period so far.
 
         None before a day of it is known, when nothing was used, or when the period ends earlier.
         """
-        elapsed = now - max(self.wallet.starts_at, self.quota.created_at)
-        if elapsed < timedelta(days=1) or not self.used:
+        elapsed = self.known_for(now)
+        if elapsed < ENOUGH_TO_TELL or not self.used:
             return None
         out = now + elapsed * (self.wallet.available / self.used)
         return out if self.resets_at is None or out < self.resets_at else None
+
+    def known_for(self, now: datetime) -> timedelta:
+        """How long the quota has been there in this period."""
+        return now - max(self.wallet.starts_at, self.quota.created_at)
 
     @property
     def scope(self) -> str:
@@ -290,19 +304,36 @@ def refusal(wallet_id: int, quota: Quota, price: int) -> InsufficientQuota:
         return InsufficientQuota(
             _("Your credits changed at this very moment. Nothing was charged; please send it again.")
         )
+    return shortfall(now, price, left=now.wallet.available)
+
+
+def shortfall(balance: Balance, price: int, *, left: int) -> InsufficientQuota:
+    """The same for a balance of which so many credits are left for this, with the way to get more."""
     values = {
-        "quota": now.name,
-        "left": now.wallet.available,
+        "quota": balance.name,
+        "left": left,
         "price": price,
-        "date": date_format(localtime(now.resets_at), _day_and_month()) if now.resets_at else "",
+        "date": date_format(localtime(balance.resets_at), _day_and_month()) if balance.resets_at else "",
     }
-    if now.resets_at:
+    if balance.resets_at:
         text = _("%(quota)s: %(left)d credits left, this needs %(price)d, resets %(date)s.")
     else:
         text = _("%(quota)s: %(left)d credits left, this needs %(price)d.")
-    advice = _("Nothing was charged. Take a cheaper option, or ask an admin for more.")
+    if balance.scope == "key":
+        advice = _("Nothing was charged. Take a cheaper option, or raise the key's limit:")
+    else:
+        advice = _("Nothing was charged. Take a cheaper option, or ask for more:")
     sentence = text % values
-    return InsufficientQuota(f"{sentence[:1].upper()}{sentence[1:]} {advice}")
+    return InsufficientQuota(
+        f"{sentence[:1].upper()}{sentence[1:]} {advice}", link=links.full(way_to_more(balance, price - left))
+    )
+
+
+def way_to_more(balance: Balance, missing: int) -> str:
+    """Where more can be had: the form that asks for it, or the page of the key."""
+    if balance.scope == "key":
+        return f"/account/keys/{balance.quota.api_key_id}"
+    return f"/account?ask={missing}&quota={balance.quota.pk}#ask"
 
 
 def _day_and_month() -> str:

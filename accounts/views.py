@@ -72,8 +72,9 @@ def _account(request: HttpRequest) -> dict[str, Any]:
     user = cast(User, request.user)
     return {
         "balances": quotas.balances(user),
-        "waiting": CreditRequest.objects.open().filter(user=user).first(),
+        "waiting": list(CreditRequest.objects.open().filter(user=user).order_by("pk")),
         "ask_credits": request.GET.get("ask", ""),
+        "ask_quota": request.GET.get("quota", ""),
         "ask_open": "ask" in request.GET,
         "keys": user.api_keys.filter(revoked_at__isnull=True),
         "letters": [(kind.value, kind.label, kind in user.mailed_kinds) for kind in services.GATHERED],
@@ -85,11 +86,12 @@ def _account(request: HttpRequest) -> dict[str, Any]:
 @login_required
 def ask(request: HttpRequest) -> HttpResponse:
     """Ask for credits; whoever is answerable is told."""
+    user = cast(User, request.user)
     credits = whole_number(request.POST.get("credits", "")) or 0
+    named = whole_number(request.POST.get("quota", ""))
+    quota = next((b.quota for b in quotas.balances(user) if b.quota.pk == named), None)
     try:
-        services.ask_for_credits(
-            cast(User, request.user), credits=credits, reason=request.POST.get("reason", "")
-        )
+        services.ask_for_credits(user, credits=credits, reason=request.POST.get("reason", ""), quota=quota)
     except PlatformError as refusal:
         messages.error(request, str(refusal))
     else:

@@ -150,7 +150,8 @@ def texts() -> dict[str, str]:
         for name, text in {
             "price": _("%s credits"),
             "after": _("%s credits left after it"),
-            "short": _("%s credits missing. Take a cheaper option, or ask an admin for more."),
+            "short": _("%s credits missing. Take a cheaper option, or ask for more."),
+            "askMore": _("Ask for more"),
             "noQuota": _("You have no quota yet. Ask an admin for one."),
             "onlyOther": _("%s makes %s only."),
             "modeForLast": _("A last frame needs %s, so the quality was raised."),

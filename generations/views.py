@@ -171,7 +171,8 @@ def _composer(
 ) -> HttpResponse:
     rules = services.current_rules()
     balances = quotas.balances(_user(request))
-    left = min((balance.wallet.available for balance in balances), default=None)
+    tightest = min(balances, key=lambda balance: balance.wallet.available, default=None)
+    left = tightest.wallet.available if tightest else None
     context = {
         "form": form,
         "options": options(rules),
@@ -182,6 +183,7 @@ def _composer(
         "frames": [_frame_context(form, position) for position in range(len(FRAMES))],
         "files_lost": files_lost,
         "left": left,
+        "ask_url": quotas.way_to_more(tightest, 100) if tightest else "",
         "teams": _user(request).teams.order_by("name"),
         "composer": {"rules": catalogue.offer(rules), "left": left, "texts": texts()},
     }

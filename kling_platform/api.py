@@ -137,7 +137,7 @@ def render_error(error: Exception, context: dict[str, Any]) -> Response | None:
     if refusal is None:
         return None
     status = refusal.status
-    body = error_body(status, refusal.code, str(refusal.message), refusal.param)
+    body = error_body(status, refusal.code, str(refusal), refusal.param)
     headers = {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)

@@ -9,20 +9,24 @@ class PlatformError(Exception):
     """A refusal with a stable code, an HTTP status, and a sentence that says what to do next.
 
     ``message`` may be a lazy translation; it is rendered where it is shown. ``param`` names the
-    offending field of the request; ``retry_after`` is in seconds and becomes a header.
+    offending field of the request; ``retry_after`` is in seconds and becomes a header. ``link`` is the full
+    address where it can be put right; it ends the sentence, and pages make a button of it.
     """
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 400
 
-    def __init__(self, message: object, *, param: str | None = None, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: object, *, param: str | None = None, retry_after: int | None = None, link: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.link = link
 
     def __str__(self) -> str:
-        return str(self.message)
+        return f"{self.message} {self.link}" if self.link else str(self.message)
 
 
 class InvalidValue(PlatformError):

@@ -6,15 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
 from accounts import quotas, services
-from accounts.models import AuditEntry, CreditRequest, Notice, Team, User, Wallet
+from accounts.models import ApiKey, AuditEntry, CreditRequest, Notice, Team, User, Wallet
 from accounts.services import decline_request, grant_request, requests_for
 from kling_platform.errors import InvalidValue, WrongState
+from tests.api import Api, error
 from tests.conftest import person
 from tests.makers import ask
+from tests.portal import CHEAP, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -151,3 +154,33 @@ def test_of_two_who_decide_at_once_one_does(alice: User, maria: User, boss: User
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(decide, (maria, boss))) == [False, True]
     assert available(alice) == 1_500
+
+
+def test_every_refusal_names_the_quota_and_leads_to_the_request(alice: User, alice_key: str) -> None:
+    """From the API, from a batch that makes what it can, and from a page: the same sentence, the same way out."""
+    services.set_quotas(alice, {"day": 10, "month": 1_000})
+    daily = alice.quotas.get(period="day")
+    way = f"/account?ask=5&quota={daily.pk}#ask"
+    body = {"model": "kling-v2-5-turbo-std", "prompt": "a lighthouse", "duration": 5}
+    said = error(Api(alice_key).post("/v1/video/generations", body))["message"]
+    assert said.startswith("Your daily quota: 10 credits left, this needs 15, resets ")
+    assert said.endswith(f"ask for more: {settings.PUBLIC_URL}{way}")
+    batch = Api(alice_key).post("/v1/batches", {"mode": "best_effort", "requests": [body]})
+    assert error(batch)["message"].endswith(said)
+    browser = signed_in(alice)
+    refused = browser.post("/new", {**CHEAP, "prompt": "a lighthouse"})
+    assert f'href="{way.replace("&", "&amp;")}">Ask for more</a>' in refused.content.decode()
+    page = browser.get(way).content.decode()
+    assert '<details class="ask" id="ask" open>' in page and f'value="{daily.pk}" selected' in page
+    browser.post("/account/ask", {"quota": daily.pk, "credits": "5", "reason": "a lighthouse"})
+    assert CreditRequest.objects.open().values_list("quota", "credits").get() == (daily.pk, 5)
+
+
+def test_a_keys_own_limit_is_raised_on_its_page(alice: User, alice_key: str) -> None:
+    key = ApiKey.objects.get()
+    services.set_quota(key, credits=1, period="day")
+    body = {"model": "kling-v2-5-turbo-std", "prompt": "a lighthouse", "duration": 5}
+    said = error(Api(alice_key).post("/v1/video/generations", body))["message"]
+    assert said.startswith("This key's daily quota: 1 credits left") and said.endswith(
+        f"/account/keys/{key.pk}"
+    )

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "accounts.keys": (*BASE, "accounts.models", "kling_platform.prepared"),
     "accounts.rates": (*BASE, "accounts.models"),
     "accounts.links": (*BASE, "accounts.models"),
-    "accounts.quotas": (*BASE, "accounts.models", "accounts.ledger", "accounts.periods"),
+    "accounts.quotas": (*BASE, *(f"accounts.{name}" for name in ("models", "ledger", "periods", "links"))),
     "accounts.rosters": (*BASE, "accounts.models"),
     "accounts.services*": (
         *BASE,

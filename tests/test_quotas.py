@@ -234,7 +234,8 @@ def test_a_refusal_names_quota_rest_price_and_reset(alice: User) -> None:
     refusal = quotas.refusal(wallet.pk, alice.quotas.get(), 25)
     assert str(refusal) == (
         "Your monthly quota: 10 credits left, this needs 25, resets 1 December. "
-        "Nothing was charged. Take a cheaper option, or ask an admin for more."
+        "Nothing was charged. Take a cheaper option, or ask for more: "
+        f"http://127.0.0.1:8000/account?ask=15&quota={alice.quotas.get().pk}#ask"
     )
     assert (refusal.code, refusal.status) == ("insufficient_quota", 402)
 

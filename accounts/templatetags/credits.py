@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from accounts import quotas, services
 from accounts.models import Transfer, User
@@ -44,6 +49,21 @@ def signed(number: int) -> str:
 def is_low(balance: quotas.Balance) -> bool:
     """Less than a tenth is left."""
     return balance.wallet.available * 10 < balance.size
+
+
+@register.simple_tag
+def pace(balance: quotas.Balance) -> str:
+    """How long the rest will last, should it go on as in this period; that it cannot be told yet; or nothing."""
+    now = timezone.now()
+    if not balance.used or not balance.wallet.available or balance.quota.period == "day":
+        return ""
+    if balance.known_for(now) < quotas.ENOUGH_TO_TELL:
+        return _("too early to tell how long it will last")
+    out = balance.runs_out_at(now)
+    if out is None:
+        return _("lasts at this pace")
+    day = date_format(localtime(out), pgettext("a day and month, as a date format of Django", "j F"))
+    return _("used up on %(date)s at this pace") % {"date": day}
 
 
 @register.filter

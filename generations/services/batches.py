@@ -30,7 +30,7 @@ from generations.services.once import Once, take
 from generations.services.requests import Frame, drafted, image_rows, kept_files
 from generations.services.tags import read_tags, tags_of
 from generations.services.wakeups import wake_dispatch
-from kling_platform.errors import InsufficientQuota, InvalidValue, PlatformError, Suspended, WrongState
+from kling_platform.errors import InvalidValue, PlatformError, Suspended, WrongState
 from kling_platform.text import check_text
 
 MOST_LINES = 200
@@ -231,7 +231,8 @@ def _leave_out_what_cannot_be_paid(batch: Batch, checked: Checked, wallets: Mapp
 
     The wallets are locked from here on, so what fits now can be paid.
     """
-    left = ledger.least_available(wallets)
+    wallet = ledger.tightest(wallets)
+    balance, left = quotas.Balance(wallets[wallet.pk], wallet), wallet.available
     room = key_limits.room(batch.api_key) if batch.api_key else None
     kept: list[Draft] = []
     for draft in checked.drafts:
@@ -240,10 +241,7 @@ def _leave_out_what_cannot_be_paid(batch: Batch, checked: Checked, wallets: Mapp
                 _("The key has as many videos in the making as it may. Send this one when others are ready.")
             )
         elif draft.generation.price > left:
-            refused = InsufficientQuota(
-                _("%(left)d credits are left for it, and it needs %(price)d. It was not made.")
-                % {"left": left, "price": draft.generation.price}
-            )
+            refused = quotas.shortfall(balance, draft.generation.price, left=left)
         else:
             left -= draft.generation.price
             kept.append(draft)
@@ -310,8 +308,9 @@ def _refusal_of_all(checked: Checked) -> PlatformError:
         "%(count)d requests of the batch cannot be made, so nothing was made and nothing was charged; "
         "?dry_run=1 lists them all. The first, %(place)s: %(why)s",
         count,
-    ) % {"count": count, "place": line.place, "why": error}
-    refusal = PlatformError(text, param=f"{line.place}.{error.param}" if error.param else line.place)
+    ) % {"count": count, "place": line.place, "why": error.message}
+    param = f"{line.place}.{error.param}" if error.param else line.place
+    refusal = PlatformError(text, param=param, link=error.link)
     refusal.code, refusal.status = error.code, error.status  # type: ignore[misc]
     refusal.retry_after = error.retry_after
     return refusal

@@ -125,6 +125,9 @@ function showPrice(current, sound) {
   const short = left !== null && price > left;
   line.textContent = left === null ? texts.noQuota : short ? say(texts.short, price - left) : say(texts.after, left - price);
   line.parentElement.classList.toggle("short", short || left === null);
+  const ask = form.querySelector("[data-ask]");
+  ask.hidden = !short;
+  if (short) ask.href = ask.href.replace(/ask=\d+/, `ask=${price - left}`);
 }
 
 function count() {
@@ -132,6 +135,18 @@ function count() {
   const length = [...prompt.value].length;
   place.textContent = length ? `${length} / ${rules.prompt_characters}` : "";
   place.classList.toggle("over", length > rules.prompt_characters);
+}
+
+// A refusal that can be put right ends with the address where: that becomes a button.
+function sayWithWayOut(place, text) {
+  const [, words, address] = text.match(/^(.*) (https?:\/\/\S+)$/s) ?? [null, text, null];
+  place.textContent = words;
+  if (!address) return;
+  const link = document.createElement("a");
+  link.className = "btn btn-line btn-sm";
+  link.href = new URL(address).href.replace(new URL(address).origin, "");
+  link.textContent = texts.askMore;
+  place.append(" ", link);
 }
 
 function showErrors(errors) {
@@ -144,7 +159,7 @@ function showErrors(errors) {
     const list = document.getElementById(`err_${name}`);
     if (!list) {
       general.hidden = false;
-      general.querySelector("p").textContent = messages.join(" ");
+      sayWithWayOut(general.querySelector("p"), messages.join(" "));
       first ??= general;
       continue;
     }
