@@ -65,9 +65,9 @@ from accounts.services.warnings import warn_of_low_quotas
 
 __all__ = [
     "GATHERED",
+    "LONGEST_RETENTION",
     "Edit",
     "Effect",
-    "LONGEST_RETENTION",
     "Limits",
     "Plan",
     "Provisioned",
