@@ -32,11 +32,7 @@ class Polled:
         self.url = ""
 
     def shortest_gap(self) -> float:
-        """Seconds between the two polls of one id that came closest to each other."""
-        times = defaultdict(list)
-        for at, id in self.asked:
-            times[id].append(at)
-        return min((b - a for some in times.values() for a, b in itertools.pairwise(some)), default=1e9)
+        return shortest_gap(self.asked)
 
     def most_in_a_second(self) -> int:
         """In the fullest second, wherever it begins."""
@@ -52,6 +48,14 @@ def most_within(seconds: float, times: Iterable[float]) -> int:
             window.popleft()
         most = max(most, len(window))
     return most
+
+
+def shortest_gap(asked: Iterable[tuple[float, str]]) -> float:
+    """Seconds between the two polls of one id that came closest to each other."""
+    times = defaultdict(list)
+    for at, id in asked:
+        times[id].append(at)
+    return min((b - a for some in times.values() for a, b in itertools.pairwise(some)), default=1e9)
 
 
 class Sent:

@@ -100,7 +100,7 @@ def test_without_the_key_there_is_only_401(sandbox: SandboxServer, header: dict[
         assert response.status_code == 401
         assert response.json()["error"]["code"] == "invalid_api_key"
         assert message(response)
-    for path in ("/_journal", "/_faults"):
+    for path in ("/_journal", "/_polls", "/_faults"):
         assert requests.get(f"{sandbox.url}{path}", headers=header, timeout=10).status_code == 401
 
 
@@ -247,6 +247,16 @@ def test_every_post_is_in_the_journal(sandbox: SandboxServer) -> None:
     assert (third["outcome"], third["status"], third["prompt"]) == ("refused", 401, None)
     over_http = requests.get(f"{sandbox.url}/_journal", headers=HEADERS, timeout=10).json()
     assert over_http == sandbox.journal()
+
+
+def test_every_poll_is_remembered(sandbox: SandboxServer) -> None:
+    before = time.time()
+    for id in ("task_1", "task_2", "task_1"):
+        get(sandbox, id)
+    over_http = requests.get(f"{sandbox.url}/_polls", headers=HEADERS, timeout=10).json()
+    assert [line["id"] for line in over_http] == ["task_1", "task_2", "task_1"]
+    times = [before, *(at for at, _id in sandbox.polls()), time.time()]
+    assert times == sorted(times)
 
 
 def test_a_restart_loses_nothing_and_finishes_what_was_begun(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ import pytest
 
 from accounts.invariants import ALL
 from accounts.invariants import INVARIANTS as OF_ACCOUNTS
-from generations.models import Generation, Status
+from generations.models import Generation, Status, Worker
 from tests.makers import ask, make_user
+from tests.polled import most_within, shortest_gap
 from tests.processes import living, wait_until
 from tests.surroundings import environment_of_this_test
 
 ROOT = Path(__file__).parent.parent
+BUDGET = 10
 MANY, FILMS = 40, 14  # each third is a film; the others fail in the making, which costs no time
 Host = tuple[subprocess.Popen[bytes], Path]
 
@@ -38,7 +40,8 @@ def start(
             settings,
             VAR_DIR=str(folder),
             POLL_MIN_SECONDS="1",
-            POLL_BUDGET="100",
+            POLL_MAX_SECONDS="1",
+            POLL_BUDGET=str(BUDGET),
             OMNIMAAS_MAX_IN_FLIGHT="10",
         )
         with (folder / "worker.log").open("wb") as log:
@@ -70,10 +73,11 @@ def ended() -> int:
 
 @pytest.mark.postgres
 def test_two_hosts_share_the_work_and_one_may_go(start: Callable[[str], Host], sandbox: Any) -> None:
+    leaves, stays = start("a"), start("b")
+    wait_until(lambda: Worker.objects.count() == 2, 90)
     people = [make_user(f"user{n}") for n in range(4)]
     for n in range(MANY):
         ask(people[n % 4], prompt="小猫" if n % 3 == 0 else "小猫 [fail]")
-    leaves, stays = start("a"), start("b")
     wait_until(lambda: films(leaves[1]) and films(stays[1]), 120)
     assert ended() < MANY, "there is work left"
 
@@ -87,4 +91,7 @@ def test_two_hosts_share_the_work_and_one_may_go(start: Callable[[str], Host], s
     assert Counter(entry["external_task_id"] for entry in sandbox.journal()) == Counter(
         str(pk) for pk in Generation.objects.values_list("pk", flat=True)
     )
+    polls = sandbox.polls()
+    assert most_within(1, [at for at, _id in polls]) <= BUDGET, "of both together"
+    assert shortest_gap(polls) >= 0.7, "a late arrival shortens the gap after it"
     assert [one for invariant in OF_ACCOUNTS for one in invariant.breaches(ALL)] == []

@@ -11,6 +11,8 @@ For tests and operators, with the same key
     ``external_task_id`` (from metadata, else null), ``model``, ``prompt``, ``fields`` (names that were sent),
     ``outcome`` (``created``, ``refused``, or ``fault``: nothing created, on order), ``status`` (null: the line was
     broken instead of an answer), ``id`` (null: nothing was created), and ``detail`` or ``order``.
+    ``GET /_polls``: every GET of a generation since the start, oldest first, each with ``at`` (Unix seconds) and
+    ``id``; the last hundred thousand.
     ``POST /_faults`` with ``{"word": "500", "value": "", "times": 2}`` or a list of such: the next requests of that
     word's stage misbehave so. ``GET`` shows what is left, ``DELETE`` forgets it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from .words import WORDS, of_stage, words_in
 
 Json = dict[str, Any]
 SCALE = 0.75
+MOST_POLLS = 100_000  # remembered, and in memory alone
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Gateway:
     def __init__(self, store: Store, studio: Studio, settings: Settings) -> None:
         self.store, self.studio, self.settings = store, studio, settings
         self.faults = Faults()
+        self.polls: deque[tuple[float, str]] = deque(maxlen=MOST_POLLS)  # Unix seconds, id
         self._lock = threading.Lock()
 
     def authorize(self, header: str) -> None:
@@ -101,6 +104,7 @@ class Gateway:
 
     def poll(self, id: str, base: str) -> Reply:
         """Answer ``GET /v1/video/generations/{id}``; links start with ``base``."""
+        self.polls.append((time.time(), id))
         made = self.store.made.get(id)
         words = (of_stage(made.words, "poll") if made else {}) | self.faults.take("poll")
         for name, value in words.items():

@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         if method == "GET" and (one := _ONE.fullmatch(path)):
             gateway.authorize(key)
             return gateway.poll(one[1], self._base)
-        if path in ("/_journal", "/_faults"):
+        if path in ("/_journal", "/_polls", "/_faults"):
             gateway.authorize(key)
             return self._operate(method, path, body)
         if method == "GET" and path == "/":
@@ -86,6 +86,8 @@ class Handler(BaseHTTPRequestHandler):
         faults = self.server.gateway.faults
         if (method, path) == ("GET", "/_journal"):
             return answer(self.server.gateway.store.journal())
+        if (method, path) == ("GET", "/_polls"):
+            return answer([{"at": at, "id": id} for at, id in list(self.server.gateway.polls)])
         if (method, path) == ("POST", "/_faults"):
             try:
                 faults.add(json.loads(body))

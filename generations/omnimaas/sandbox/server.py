@@ -93,6 +93,10 @@ class SandboxServer:
             return self.gateway.store.journal()
         return read_journal(self.directory)
 
+    def polls(self) -> list[tuple[float, str]]:
+        """When which id was asked about since the start (Unix seconds, id), the last hundred thousand."""
+        return list(self.gateway.polls)
+
     def misbehave(self, word: str, value: str = "", times: int = 1) -> None:
         """Let the next ``times`` requests of the word's stage misbehave (see ``words``)."""
         self.gateway.faults.add({"word": word, "value": value, "times": times})
