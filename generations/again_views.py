@@ -158,7 +158,7 @@ class Again:
 
     @cached_property
     def alternatives(self) -> list[services.Alternative]:
-        return services.alternatives(self.generation)
+        return services.alternatives(self.generation, user=self.user)
 
     @property
     def alternatives_price(self) -> int:

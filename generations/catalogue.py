@@ -34,7 +34,8 @@ class Mode:
 class Model:
     """One model; its modes are ordered from cheap to dear, and the cheapest that fits is taken.
 
-    One that is switched off is offered nowhere and refused, and still names what was made with it.
+    One that is switched off is offered nowhere and refused, and still names what was made with it. ``teams`` are
+    ids: their people alone may ask for it; none: everybody.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Model:
     seconds: tuple[int, ...] = (5, 10)
     sizes: tuple[str, ...] = ("16:9", "1:1", "9:16")
     enabled: bool = True
+    teams: tuple[int, ...] = ()
 
     @property
     def last_frame(self) -> bool:

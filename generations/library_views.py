@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.models import User
 from generations import catalogue, services, zips
 from generations.library import KINDS, SHOWN, SORTS, Wish, look, shelves
 from generations.lookups import to_uuid as _uuid
@@ -70,7 +71,7 @@ def library(request: HttpRequest) -> HttpResponse:
         "here": request.get_full_path(),
     }
     if not context["has_any"]:
-        context |= _first_minutes()
+        context |= _first_minutes(user)
     if wish.collection and not context["collection"]:
         raise Http404
     response = render(request, "generations/library.html", context)
@@ -79,9 +80,9 @@ def library(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _first_minutes() -> dict[str, Any]:
+def _first_minutes(user: User) -> dict[str, Any]:
     """Three prompts that run as they are, on the first model at its cheapest, and what each costs."""
-    rules = services.current_rules()
+    rules = services.rules_to_show(user)
     model = rules.offered[0]
     seconds, mode = model.seconds[0], model.modes[0].name
     price = catalogue.credits_for(model.name, mode, seconds=seconds, sound=False, rules=rules)

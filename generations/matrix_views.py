@@ -89,7 +89,7 @@ def _page(
     error: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    offered = services.current_rules().offered
+    offered = services.rules_to_show(user_of(request)).offered
     context = {
         "makes": [
             {"key": f"{model.name}/{mode.name}", "label": model.label, "mode": mode}

@@ -36,6 +36,7 @@ def from_data(data: dict[str, Any], version: str) -> Rules:
                 "modes": tuple(Mode(**mode) for mode in model["modes"]),
                 "seconds": tuple(model["seconds"]),
                 "sizes": tuple(model["sizes"]),
+                "teams": tuple(model.get("teams", ())),  # no older version says it
             }
         )
         for model in data["models"]
@@ -85,7 +86,7 @@ def _checked(model: Model) -> Model:
         _positive(number, MOST_SECONDS, model.name)
     if not model.sizes or not all(SIZE.fullmatch(size) for size in model.sizes):
         raise InvalidValue(_("A ratio is two numbers with a colon, 16:9 for example."), param=model.name)
-    for values in (model.seconds, model.sizes, [mode.name for mode in model.modes]):
+    for values in (model.seconds, model.sizes, model.teams, [mode.name for mode in model.modes]):
         _unique(list(values), model.name)
     for mode in model.modes:
         where = f"{model.name}/{mode.name}"
@@ -126,7 +127,7 @@ def _facts(rules: Rules) -> Iterator[tuple[str, Any]]:
     yield "images", rules.images
     yield "metadata_keys", list(rules.metadata_keys)
     for model in rules.models:
-        for name in ("label", "enabled", "seconds", "sizes"):
+        for name in ("label", "enabled", "seconds", "sizes", "teams"):
             value = getattr(model, name)
             yield f"{model.name} {name}", list(value) if isinstance(value, tuple) else value
         for mode in model.modes:

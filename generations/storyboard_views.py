@@ -99,12 +99,15 @@ def _form(
     param = (refusal.param or "") if refusal else ""
     if shot := re.fullmatch(r"shots\.(\d+)\.\w+", param):
         rows[int(shot[1])]["error"] = str(refusal)
+    offered = services.rules_to_show(user_of(request)).offered
     context = {
-        "makes": makes(),
-        "sizes": dict.fromkeys(size for model in services.current_rules().offered for size in model.sizes),
-        "seconds": dict.fromkeys(
-            str(seconds) for model in services.current_rules().offered for seconds in model.seconds
-        ),
+        "makes": [
+            {"key": f"{model.name}/{mode.name}", "label": model.label, "mode": mode}
+            for model in offered
+            for mode in model.modes
+        ],
+        "sizes": dict.fromkeys(size for model in offered for size in model.sizes),
+        "seconds": dict.fromkeys(str(seconds) for model in offered for seconds in model.seconds),
         "wanted": wanted,
         "rows": rows,
         "begins_with": begins_with,
@@ -114,15 +117,6 @@ def _form(
     return render(
         request, "generations/storyboard_new.html", context, status=refusal.status if refusal else 200
     )
-
-
-def makes() -> list[dict[str, Any]]:
-    """Every model in every quality, with its price a second in credits."""
-    return [
-        {"key": f"{model.name}/{mode.name}", "label": model.label, "mode": mode}
-        for model in services.current_rules().offered
-        for mode in model.modes
-    ]
 
 
 @never_cache

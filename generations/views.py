@@ -139,7 +139,7 @@ def _wants_json(request: HttpRequest) -> bool:
 def _prefilled(request: HttpRequest) -> dict[str, Any]:
     """From an idea (``?prompt=…``) or from an earlier one (``?from=ID``, or ``?continue=ID`` to
     begin with its last picture); else the first model."""
-    first = services.current_rules().offered[0]
+    first = services.rules_to_show(_user(request)).offered[0]
     plain: dict[str, Any] = {
         "model": first.name,
         "seconds": first.seconds[0],
@@ -169,7 +169,7 @@ def _prefilled(request: HttpRequest) -> dict[str, Any]:
 def _composer(
     request: HttpRequest, form: ComposerForm, *, status: int = 200, files_lost: bool = False
 ) -> HttpResponse:
-    rules = services.current_rules()
+    rules = services.rules_to_show(_user(request))
     balances = quotas.balances(_user(request))
     tightest = min(balances, key=lambda balance: balance.wallet.available, default=None)
     left = tightest.wallet.available if tightest else None

@@ -66,16 +66,11 @@ REFUSALS = {
     503: ("unavailable", _("The database is away for a moment.")),
 }
 ALWAYS = (401, 403, 429, 503)
-LANGUAGES = {
-    "curl": ("curl", "sh"),
-    "python": ("Python", "py"),
-    "node": ("Node.js", "mjs"),
-    "go": ("Go", "go"),
-}
-# Each in every language, by name.
-PROGRAMS = {
-    "video": _("Creates a video, waits for it and saves it; with IMAGE it sets a picture in motion."),
-    "batch": _("Creates many in one call, waits for all and saves each; sent twice, they are made once."),
+CLIENTS = {
+    "curl": ("curl", "video.sh"),
+    "python": ("Python", "video.py"),
+    "node": ("Node.js", "video.mjs"),
+    "go": ("Go", "video.go"),
 }
 EXAMPLE_URL = "https://kling.example.com"  # in the head of each
 PARAM = "duration"  # of the example
@@ -194,21 +189,20 @@ class Schema(SpectacularAPIView):
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     """How to begin, whole programs in four languages, and the reference to try calls in."""
-    programs = [{"key": name, "about": about, "clients": _clients(name)} for name, about in PROGRAMS.items()]
-    return render(request, "api/docs.html", {"base_url": settings.PUBLIC_URL, "programs": programs})
+    return render(request, "api/docs.html", {"base_url": settings.PUBLIC_URL, "clients": _clients()})
 
 
-def _clients(program: str) -> list[dict[str, str]]:
-    """The program that the tests run, in each language, pointed at this platform."""
+def _clients() -> list[dict[str, str]]:
+    """The programs that the tests run, pointed at this platform."""
     return [
         {
-            "key": f"{program}-{folder}",
+            "key": folder,
             "name": name,
-            "code": (settings.BASE_DIR / "clients" / folder / f"{program}.{ending}")
+            "code": (settings.BASE_DIR / "clients" / folder / file)
             .read_text(encoding="utf-8")
             .replace(EXAMPLE_URL, settings.PUBLIC_URL),
         }
-        for folder, (name, ending) in LANGUAGES.items()
+        for folder, (name, file) in CLIENTS.items()
     ]
 
 

@@ -253,11 +253,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"no_secrets": {"()": "kling_platform.logs.NoSecrets"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
-        "django.request": {"level": "ERROR", "filters": ["no_secrets"]},
+        "django.request": {"level": "ERROR"},
         "django-q": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},
         "botocore": {"level": "WARNING"},

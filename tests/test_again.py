@@ -98,7 +98,7 @@ def test_a_refusal_in_the_middle_leaves_no_picture_behind(alice: User, monkeypat
 
 def test_the_same_prompt_on_other_models(alice: User) -> None:
     old = ask(alice, size="1:1")
-    offered = {one.key: one.price for one in services.alternatives(old)}
+    offered = {one.key: one.price for one in services.alternatives(old, user=alice)}
     assert offered == {"kling-v2-5-turbo-pro/pro": 25, "kling-v2-6/std": 15, "kling-v2-6/pro": 25}
     assert "65 credits</span></button>" in page_of(alice, old), "all of them are ticked"
     keys = ["kling-v2-6/pro", "kling-v2-5-turbo-pro/pro"]
@@ -115,7 +115,7 @@ def test_the_same_prompt_on_other_models(alice: User) -> None:
 
 def test_a_model_without_sound_is_offered_silent_and_says_so(alice: User) -> None:
     old = ask(alice, **SOUND)
-    assert {one.key: one.loses_sound for one in services.alternatives(old)} == {
+    assert {one.key: one.loses_sound for one in services.alternatives(old, user=alice)} == {
         "kling-v2-5-turbo-std/std": True,
         "kling-v2-5-turbo-pro/pro": True,
         "kling-v2-6/std": True,
@@ -127,7 +127,9 @@ def test_a_last_frame_leaves_only_models_that_can_end_on_it(alice: User) -> None
     compose(
         signed_in(alice), model="kling-v2-5-turbo-pro", first_file=picture(), last_file=picture(kind="PNG")
     )
-    assert [one.key for one in services.alternatives(Generation.objects.get())] == ["kling-v2-6/pro"]
+    assert [one.key for one in services.alternatives(Generation.objects.get(), user=alice)] == [
+        "kling-v2-6/pro"
+    ]
 
 
 # --- the wall -------------------------------------------------------------------

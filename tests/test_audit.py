@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -29,6 +30,15 @@ def test_a_change_says_from_what_to_what_and_from_where(alice: User, boss: User)
     assert changes(entry.detail) == [("role", "member", "finance")]
     page = text(client.get("/manage/audit?about=user&q=finance"))
     assert "user.role" in page and "member → finance" in page and "203.0.113.7" in page
+
+
+def test_lists_and_prices_are_told_in_words() -> None:
+    prices = [{"what": "kling-v2-6 teams", "from": "everybody", "to": "Film"}]
+    assert changes({"changes": prices, "from_": "2026-12-01"}) == [
+        ("kling-v2-6 teams", "everybody", "Film"),
+        ("from", "", "2026-12-01"),
+    ]
+    assert changes({"before": [], "models": ["a", "b"]}) == [("models", "–", "a, b")]
 
 
 def test_a_quota_tells_both_sides(alice: User, boss: User) -> None:
@@ -75,6 +85,9 @@ def test_it_is_searched_filtered_and_sorted(alice: User, boss: User) -> None:
     assert set(actions("about=quota")) == {"quota.set"}
     assert actions("since=2100-01-01") == []
     assert actions("until=2000-01-01") == []
+    assert actions("about=user.suspend") == ["user.suspend"]
+    assert actions("who=boss") == ["user.suspend"] and actions("who=alice&of=boss") == []
+    assert set(actions("of=alice")) == {"user.suspend", "user.make", "quota.set"}
     assert actions("sort=action") == sorted(actions("sort=action"))
     everything = AuditEntry.objects.count()
     for nonsense in (
@@ -94,6 +107,15 @@ def test_an_export_is_all_of_it_and_runs_no_formula(alice: User, boss: User) -> 
     answer: Any = signed_in(boss).get("/manage/audit.csv?about=team")
     lines = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode("utf-8-sig"))))
     assert [line["subject"] for line in lines] == ["'=HYPERLINK(1)"]
+
+
+def test_a_program_reads_it_line_by_line(alice: User, boss: User) -> None:
+    people.set_role(alice, "manager", actor=boss)
+    answer: Any = signed_in(boss).get("/manage/audit.jsonl?about=user.role&of=alice")
+    (line,) = b"".join(answer.streaming_content).decode().splitlines()
+    told = json.loads(line)
+    assert (told["by"], told["subject"]) == ("boss", "alice")
+    assert told["detail"] == {"before": "member", "role": "manager"}
 
 
 def test_no_line_is_changed_or_removed(alice: User) -> None:

@@ -9,7 +9,6 @@ import secrets
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +17,7 @@ from typing import Any
 import pytest
 from django.contrib.sessions.models import Session
 from django.core import mail
-from django.db import OperationalError, connection
 from django.db.models.functions import Now
-from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -28,7 +25,7 @@ from accounts import keys
 from accounts import services as people
 from accounts.models import SCOPES, ApiKey, User
 from generations import links, services
-from generations.models import AlarmTarget, Event, Generation, Status, WebhookEndpoint
+from generations.models import Event, Generation, Status, WebhookEndpoint
 from tests import scripted
 from tests.api import GENERATIONS, TEXT, finished
 from tests.canaries import Cage, Caller
@@ -63,15 +60,13 @@ def test_no_secret_is_heard_where_it_does_not_belong(
     programs(cage, owner, texts)
     pages(cage, member)
     webhooks(cage, owner, listen)
-    rooms(cage, owner, letters(cage))
     worker(cage, owner, upstream)
     errors(cage, texts["key"])
 
     for session in Session.objects.all():
         cage.secrets.setdefault(f"session {session.pk[:4]}", session.pk)
     for message in mail.outbox:
-        own = LETTERS if message.to[0] in ("guest@example.com", "alice@example.com") else ()
-        cage.listen("an e-mail", message.message().as_bytes(), but=own)
+        cage.listen("an e-mail", message.message().as_bytes())
     written = capfd.readouterr()
     cage.listen("the log", "\n".join([caplog.text, written.out, written.err]))
     cage.database(BELONGS | {"django_session.session_key": tuple(n for n in cage.secrets if "session" in n)})
@@ -88,12 +83,7 @@ BELONGS = {
         "renewed webhook secret",
     ),
     "generations_webhookendpoint.old_secret": ("second webhook secret",),
-    # Needed themselves at every call.
-    "generations_alarmtarget.url": ("token of a chat",),
-    "generations_alarmtarget.secret": ("secret of a chat",),
 }
-# What is sent to one person's own address.
-LETTERS = ("invitation", "reset")
 
 
 def people_and_keys(cage: Cage) -> tuple[User, Caller, dict[str, str]]:
@@ -220,75 +210,6 @@ def webhooks(cage: Cage, owner: User, listen: Listen) -> None:
     for number, heard in enumerate(server.heard):
         cage.keep(f"webhook signature {number}", heard.headers["webhook-signature"])
     assert server.heard
-
-
-def letters(cage: Cage) -> Caller:
-    """An invitation and a new password by letter, with mistakes, when the database is away, and once too often.
-
-    Returns the admin's browser.
-    """
-    boss, guest = cage.caller(), cage.caller()
-    boss.post("/signin", {"username": "boss", "password": cage.secrets["admin's password"]})
-    cage.keep("admin's second session", boss.cookies["sessionid"].value)
-    invited = {"email": "guest@example.com", "role": "member", "credits": 5, "period": "month"}
-    assert boss.post("/manage/people/invite", invited).status_code == 302
-    alice = User.objects.get(username="alice")
-    assert boss.post(f"/manage/people/{alice.pk}/reset").status_code == 302
-    run_queued(time.monotonic() + 30)
-    for name, place in (("invitation", "/join/"), ("reset", f"/reset/{alice.pk}/")):
-        (text,) = [str(letter.body) for letter in mail.outbox if place in letter.body]
-        token = cage.keep(name, text.partition(place)[2].split()[0])
-        chosen = cage.keep(f"password by {name}", LONG + odd())
-        guest.may_hear = LETTERS  # whoever has the link has it in the page's address, too
-        guest.get(place + token)
-        guest.post(place + token, {"username": "guest", "password": chosen, "again": chosen + "x"})
-        guest.may_hear = ()
-        guest.get(place + token[:-1] + "-")
-        with connection.execute_wrapper(away):
-            guest.get(place + token)
-        guest.post(place + token, {"username": "guest", "password": chosen, "again": chosen})
-        guest.get(place + token)  # it was used
-    assert User.objects.get(username="guest").check_password(cage.secrets["password by invitation"])
-    alice.refresh_from_db()
-    assert alice.check_password(cage.secrets["password by reset"])
-    cage.keep("guest's session", guest.cookies["sessionid"].value)
-    return boss
-
-
-def away(execute: Any, *asked: Any) -> None:
-    raise OperationalError("the database system is shutting down")
-
-
-def rooms(cage: Cage, owner: User, boss: Caller) -> None:
-    """Every page and file of those who are answerable, after a chat was told to them with its secrets."""
-    url = f"https://hooks.example.com/services/{cage.keep('token of a chat', odd())}"
-    chat = {"name": "ops", "service": "feishu", "url": url, "secret": cage.keep("secret of a chat", odd())}
-    boss.post("/manage/operations/alarms", chat | {"kinds": ["disk"], "language": "en"})
-    target = AlarmTarget.objects.get()
-    film = people.make_team("Film", actor=User.objects.get(username="boss"))
-    about = {"user_id": owner.pk, "team_id": film.pk, "target_id": target.pk}
-    about |= {"generation_id": Generation.objects.newest_first()[0].pk}
-    answered = Counter(boss.get(path).status_code for path in addresses("manage/", about))
-    assert answered[200] > 15 and max(answered) < 500, answered
-
-
-def addresses(room: str, about: dict[str, Any]) -> list[str]:
-    """Every address below, of what can be named."""
-
-    def walk(patterns: list[Any], before: str) -> Iterator[str]:
-        for pattern in patterns:
-            route = before + str(pattern.pattern)
-            yield from walk(pattern.url_patterns, route) if isinstance(pattern, URLResolver) else [route]
-
-    named = {f"<{kind}:{name}>": str(pk) for name, pk in about.items() for kind in ("int", "uuid")}
-    found = [route for route in walk(get_resolver().url_patterns, "") if route.startswith(room)]
-    return ["/" + path for route in found if "<" not in (path := filled(route, named))]
-
-
-def filled(route: str, named: dict[str, str]) -> str:
-    for place, value in named.items():
-        route = route.replace(place, value)
-    return route
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from django.core.signals import request_started
 
 from accounts.models import User
 from accounts.quotas import current_wallet
-from accounts.services import set_quota
 from generations.models import Generation, Status
 from tests.conftest import Work
 
@@ -37,14 +36,13 @@ SAID = ("HTTP_AUTHORIZATION", "CONTENT_TYPE")
 
 
 @pytest.fixture(scope="session")
-def go_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
-    """Compiles a program when it is first needed, once."""
-    folder = tmp_path_factory.mktemp("go")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], list[str]]:
+    """Compiles when it is first needed, once."""
+    program = tmp_path_factory.mktemp("go") / "video"
 
-    def compiled(name: str) -> list[str]:
-        program = folder / name
+    def compiled() -> list[str]:
         if not program.exists():
-            source = CLIENTS / "go" / f"{name}.go"
+            source = CLIENTS / "go" / "video.go"
             environment = {**os.environ, "GO111MODULE": "off", "GOFLAGS": ""}
             subprocess.run(["go", "build", "-o", program, source], check=True, timeout=300, env=environment)
         return [str(program)]
@@ -53,15 +51,15 @@ def go_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list
 
 
 @pytest.fixture
-def command(go_program: Callable[[str], list[str]]) -> Callable[[str, str], list[str]]:
-    """How a program of a language is started."""
+def command(go_program: Callable[[], list[str]]) -> Callable[[str], list[str]]:
+    """How the client of a language is started."""
 
-    def start(language: str, name: str) -> list[str]:
+    def start(language: str) -> list[str]:
         return {
-            "curl": lambda: ["sh", str(CLIENTS / "curl" / f"{name}.sh")],
-            "python": lambda: [sys.executable, str(CLIENTS / "python" / f"{name}.py")],
-            "node": lambda: ["node", str(CLIENTS / "node" / f"{name}.mjs")],
-            "go": lambda: go_program(name),
+            "curl": lambda: ["sh", str(CLIENTS / "curl" / "video.sh")],
+            "python": lambda: [sys.executable, str(CLIENTS / "python" / "video.py")],
+            "node": lambda: ["node", str(CLIENTS / "node" / "video.mjs")],
+            "go": go_program,
         }[language]()
 
     return start
@@ -109,16 +107,14 @@ class Run:
 
 @pytest.fixture
 def run(
-    live_server: Any, settings: Any, command: Callable[[str, str], list[str]], tmp_path: Path, work: Work
+    live_server: Any, settings: Any, command: Callable[[str], list[str]], tmp_path: Path, work: Work
 ) -> Any:
     """Start a client, and be its worker until it ends."""
     settings.PUBLIC_URL = live_server.url
 
-    def start(
-        language: str, key: str, *, program: str = "video", argument: str = "film.mp4", **environment: str
-    ) -> Run:
+    def start(language: str, key: str, **environment: str) -> Run:
         client = subprocess.Popen(
-            [*command(language, program), argument],
+            [*command(language), "film.mp4"],
             cwd=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
@@ -210,29 +206,3 @@ def test_a_client_shows_why_a_video_failed(
     assert "The fox ran away" in done.err
     assert Generation.objects.get().status == Status.FAILED
     assert not (tmp_path / "film.mp4").exists()
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_client_makes_a_batch_and_saves_each(
-    language: str, alice: User, alice_key: str, sandbox: Any, run: Any, tmp_path: Path, ear: Ear
-) -> None:
-    (tmp_path / "films").mkdir()
-    done = run(language, alice_key, program="batch", argument="films")
-    assert (done.code, done.err) == (0, "")
-    batch = alice.batches.get()
-    assert done.out.splitlines() == [f"taken: {batch.pk}", "saved: films/1.mp4", "saved: films/2.mp4"]
-    fox, waves = batch.generations.order_by("batch_line")
-    assert (fox.model, waves.size, [tag.name for tag in fox.tags.all()]) == ("kling-v2-6", "9:16", ["spring"])
-    for generation in (fox, waves):
-        saved = (tmp_path / "films" / f"{generation.batch_line}.mp4").read_bytes()
-        assert saved == generation.video.file.read()
-    assert (ear.requests[0].path, ear.requests[0].body["mode"]) == ("/v1/batches", "best_effort")
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_client_tells_what_of_its_batch_was_not_made(
-    language: str, alice: User, alice_key: str, db: None, run: Any, tmp_path: Path
-) -> None:
-    set_quota(alice, credits=0)
-    done = run(language, alice_key, program="batch", argument=".")
-    assert done.code == 1 and "insufficient_quota" in done.err, done

@@ -23,7 +23,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kling_platform.env": (),
     "kling_platform.failpoints": (),
     "kling_platform.lifeline": (),
-    "kling_platform.logs": (),
     "kling_platform.origin": (),
     "kling_platform.prepared": (),
     "kling_platform.tables": ("kling_platform.csvs",),

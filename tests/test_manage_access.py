@@ -98,6 +98,9 @@ LINES = [
     Line("POST", "/manage/operations/alarms/{chat}/remove", OPERATORS),
     Line("GET", "/manage/audit", LOOK_MONEY),
     Line("GET", "/manage/audit.csv", LOOK_MONEY),
+    Line("GET", "/manage/audit.jsonl", LOOK_MONEY),
+    Line("GET", "/manage/people/{alice}/models", "302 404 403 403 403 200"),
+    Line("POST", "/manage/people/{alice}/models", ADMINS, {"models": "kling-v2-6"}),
     # Last, because Alice is no longer there after it.
     Line("POST", "/manage/people/{alice}/hand-over", ADMINS, {"to": "boss", "name": "alice"}),
     Line("GET", "/manage/people/{alice}/leave", "302 404 403 403 403 200"),

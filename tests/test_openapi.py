@@ -244,7 +244,6 @@ def test_the_page_shows_the_programs_that_the_tests_run(client: Client, settings
     page = answer.content.decode()
     for words in ("curl -sS", "requests.post(", "await fetch(", "http.NewRequest("):
         assert words in page
-    assert page.count("/batches") >= 4, "many at once, in each language"
     assert "BASE_URL=https://kling.team.example" in page
     assert "kling.example.com" not in page
     assert client.post("/api/docs").status_code == 405
@@ -265,7 +264,7 @@ def test_a_call_can_be_tried_from_the_page_offline_and_under_the_policy(
     page.goto(f"{live_server.url}/api/docs")
     expect(page.locator(".opblock-summary-path").first).to_be_visible()
 
-    page.get_by_role("tab", name="Python").first.click()
+    page.get_by_role("tab", name="Python").click()
     expect(page.get_by_text("import requests", exact=False).first).to_be_visible()
     page.locator("button.authorize").click()
     page.locator(".auth-container input").fill(alice_key)

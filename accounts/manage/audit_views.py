@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.dateparse import parse_date
@@ -41,10 +42,15 @@ ABOUT = {
     "request": gettext_lazy("requests for credits"),
     "sending": gettext_lazy("sending"),
     "doubt": gettext_lazy("doubts"),
+    "store": gettext_lazy("storing"),
+    "webhook": gettext_lazy("webhooks"),
+    "share": gettext_lazy("sharing"),
+    "link": gettext_lazy("share links"),
     "alarm": gettext_lazy("alarms"),
     "generation": gettext_lazy("videos"),
 }
 MOST_EXPORTED = 100_000
+HEADER = ("at", "by", "action", "subject", "detail", "from")
 
 
 @require_GET
@@ -61,6 +67,8 @@ def audit(request: HttpRequest) -> HttpResponse:
     context |= {
         "about": ABOUT,
         "chosen": asked.get("about", ""),
+        "who": asked.get("who", ""),
+        "of": asked.get("of", ""),
         "since": asked.get("since", ""),
         "until": asked.get("until", ""),
     }
@@ -72,11 +80,21 @@ def _rows(request: HttpRequest) -> QuerySet[AuditEntry]:
     about = request.GET.get("about", "")
     if about in ABOUT:
         rows = rows.filter(action__startswith=f"{about}.")
+    elif about.partition(".")[0] in ABOUT:
+        rows = rows.filter(action=about[:40])
+    if who := _word(request, "who"):
+        rows = rows.filter(actor__username=who)
+    if of := _word(request, "of"):
+        rows = rows.filter(subject=of)
     if since := _day(request.GET.get("since", "")):
         rows = rows.filter(at__gte=since)
     if until := _day(request.GET.get("until", "")):
         rows = rows.filter(at__lt=until + timedelta(days=1))
     return rows
+
+
+def _word(request: HttpRequest, name: str) -> str:
+    return request.GET.get(name, "").replace("\x00", "").strip()[:200]
 
 
 def _day(text: str) -> datetime | None:
@@ -101,12 +119,17 @@ def changes(detail: dict[str, Any]) -> list[tuple[str, str, str]]:
         pairs = [(key, _said(before), _said(rest.pop(key, None)))]
     else:
         pairs = []
-    return pairs + [(key, "", _said(value)) for key, value in rest.items() if value not in ("", None, [])]
+    listed = rest.pop("changes", [])  # of prices: each has its own name, from and to
+    pairs += [(one["what"], _said(one["from"]), _said(one["to"])) for one in listed]
+    told = [(key.rstrip("_"), "", _said(value)) for key, value in rest.items() if value not in ("", None, [])]
+    return pairs + told
 
 
 def _said(value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "–"
+    if isinstance(value, list) and all(isinstance(one, str | int) for one in value):
+        return ", ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -114,9 +137,27 @@ def _said(value: Any) -> str:
 @rooms.look(ROOM)
 def export(request: HttpRequest) -> HttpResponseBase:
     """What the page shows, all of it, newest first."""
+    return download("audit", HEADER, (_line(entry) for entry in _all(request)))
+
+
+@require_GET
+@rooms.look(ROOM)
+def export_lines(request: HttpRequest) -> HttpResponseBase:
+    """The same for programs: a JSON object a line, with the detail as it is kept."""
+    lines = (_json(entry) for entry in _all(request))
+    response = StreamingHttpResponse(lines, content_type="application/jsonl; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="audit.jsonl"'
+    return response
+
+
+def _all(request: HttpRequest) -> Iterator[AuditEntry]:
     rows = searched(_rows(request), request.GET, SEARCHED).order_by("-at")[:MOST_EXPORTED]
-    header = ("at", "by", "action", "subject", "detail", "from")
-    return download("audit", header, (_line(entry) for entry in rows.iterator(chunk_size=500)))
+    return rows.iterator(chunk_size=500)
+
+
+def _json(entry: AuditEntry) -> str:
+    cells = dict(zip(HEADER, _line(entry), strict=True)) | {"detail": entry.detail}
+    return json.dumps(cells, ensure_ascii=False) + "\n"
 
 
 def _line(entry: AuditEntry) -> tuple[Any, ...]:

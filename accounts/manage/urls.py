@@ -21,4 +21,5 @@ urlpatterns = [
     path("requests/<int:request_id>", requests_views.decide, name="manage_decide_request"),
     path("audit", audit_views.audit, name="manage_audit"),
     path("audit.csv", audit_views.export, name="manage_audit_export"),
+    path("audit.jsonl", audit_views.export_lines, name="manage_audit_lines"),
 ]

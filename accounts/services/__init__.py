@@ -57,6 +57,7 @@ from accounts.services.people import (
     reset_password,
     send_reset,
     set_active,
+    set_models,
     set_role,
     sign_out,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "send_reset",
     "set_active",
     "set_default_quotas",
+    "set_models",
     "set_quota",
     "set_quotas",
     "set_role",

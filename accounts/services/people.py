@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -69,6 +70,16 @@ def set_role(user: User, role: str, *, actor: User | None) -> None:
     user.is_staff = user.is_superuser = role == User.Role.ADMIN
     user.save(update_fields=["role", "is_staff", "is_superuser"])
     audit("user.role", user, actor=actor, before=before, role=role)
+
+
+@transaction.atomic
+def set_models(user: User, names: Sequence[str], *, actor: User | None) -> None:
+    """Let somebody use these models of the catalogue alone; none named: every one."""
+    before, wanted = user.models_allowed, sorted(set(names))
+    if wanted != before:
+        user.models_allowed = wanted
+        user.save(update_fields=["models_allowed"])
+        audit("user.models", user, actor=actor, before=before, models=wanted)
 
 
 @transaction.atomic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.models import ApiKey, User
 from generations import catalogue, services
 from generations.api.history import Page
 from generations.api.pages import as_list
@@ -16,9 +17,9 @@ def as_page(page: Page) -> dict[str, Any]:
     return as_list(data, has_more=page.has_more, last_id=str(page.stopped_at) if page.stopped_at else None)
 
 
-def as_models() -> dict[str, Any]:
-    """The catalogue's rules and prices, in the shape of an OpenAI list of models."""
-    rules = catalogue.offer(services.current_rules())
+def as_models(user: User, key: ApiKey) -> dict[str, Any]:
+    """Rules and prices of the models that may be used with this key, in the shape of an OpenAI list of models."""
+    rules = catalogue.offer(services.rules_for(user, api_key=key))
     data = [
         {"id": model["name"], "object": "model", "created": 0, "owned_by": "kling"}
         | {name: model[name] for name in ("label", "seconds", "sizes", "modes")}

@@ -154,4 +154,4 @@ class Content(ApiView):
 @documents.models
 class Models(ApiView):
     def get(self, request: Request) -> Response:
-        return Response(answers.as_models())
+        return Response(answers.as_models(_user(request), cast(ApiKey, request.auth)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.models import Team
 from generations.catalogue import Mode, Model, Rules
 from kling_platform.errors import InvalidValue
 
@@ -22,6 +23,16 @@ class ModelForm(forms.Form):
     enabled = forms.BooleanField(required=False, label=gettext_lazy("Offered"))
     seconds = forms.CharField(required=False, label=gettext_lazy("Lengths in seconds"))
     sizes = forms.CharField(required=False, label=gettext_lazy("Ratios"))
+    teams = forms.TypedMultipleChoiceField(
+        required=False,
+        label=gettext_lazy("Only for the people of"),
+        coerce=int,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(Any, self.fields["teams"]).choices = Team.objects.order_by("name").values_list("pk", "name")
 
 
 class ModeForm(forms.Form):
@@ -104,7 +115,7 @@ class CatalogueForm:
 def _part(place: int, model: Model | None, data: Mapping[str, Any] | None) -> ModelPart:
     initial: dict[str, Any] = {"enabled": True, "sizes": "16:9, 1:1, 9:16", "seconds": "5, 10"}
     if model is not None:
-        initial = {"name": model.name, "label": model.label, "enabled": model.enabled}
+        initial = {"name": model.name, "label": model.label, "enabled": model.enabled, "teams": model.teams}
         initial |= {"seconds": ", ".join(map(str, model.seconds)), "sizes": ", ".join(model.sizes)}
     modes: list[Mode | None] = [*(model.modes if model else ()), None]
     return ModelPart(
@@ -124,6 +135,7 @@ def _model(part: ModelPart) -> Model | None:
         name=fields["name"].strip(),
         label=fields["label"].strip(),
         enabled=fields["enabled"],
+        teams=tuple(sorted(fields["teams"])),
         seconds=tuple(_numbers(fields["seconds"], fields["name"])),
         sizes=tuple(_listed(fields["sizes"])),
         modes=tuple(_modes(part)),

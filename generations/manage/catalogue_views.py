@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import rooms
-from accounts.models import User
+from accounts.models import Team, User
 from generations import rulebook, services
 from generations.manage.catalogue_forms import CatalogueForm
 from kling_platform.errors import InvalidValue, PlatformError
@@ -32,8 +32,10 @@ def catalogue(request: HttpRequest) -> HttpResponse:
     for entry in history:
         entry["in_force"] = entry["row"].version == rules.version
         entry["is_planned"] = entry["row"].effective_from > now
+    names = dict(Team.objects.values_list("pk", "name"))
     context = {
         "rules": rules,
+        "models": [(model, [names[pk] for pk in model.teams if pk in names]) for model in rules.models],
         "history": history,
         "may_act": cast(User, request.user).role in rooms.room(ROOM).act,
     }
@@ -58,7 +60,7 @@ def edit(request: HttpRequest) -> HttpResponse:
         return _form(request, form, status=400)
     try:
         rules = rulebook.check(form.to_rules())
-        found = rulebook.changes(newest, rules)
+        found = services.rule_changes(newest, rules)
         digest = _digest(found)
         if "publish" not in request.POST or request.POST.get("seen") != digest:
             return _form(request, form, changes=found, digest=digest)

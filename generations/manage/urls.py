@@ -1,6 +1,7 @@
 from django.urls import path
 
 from generations.manage import (
+    access_views,
     alarm_views,
     catalogue_views,
     leaving_views,
@@ -16,6 +17,7 @@ urlpatterns = [
     path("teams/<int:team_id>", team_views.team, name="manage_team"),
     path("teams/<int:team_id>/add", team_views.add, name="manage_team_add"),
     path("teams/<int:team_id>/remove/<int:user_id>", team_views.remove, name="manage_team_remove"),
+    path("people/<int:user_id>/models", access_views.person_models, name="manage_person_models"),
     path("people/<int:user_id>/leave", leaving_views.leave, name="manage_leave"),
     path("people/<int:user_id>/hand-over", leaving_views.hand_over, name="manage_hand_over"),
     path("people/<int:user_id>/farewell", leaving_views.farewell, name="manage_farewell"),

@@ -6,6 +6,7 @@ Database only, atomic, no network. Doors call ``requests`` and ``webhooks``; tas
 
 from generations.dispatch import fence
 from generations.outbox import wake as wake_deliver
+from generations.services.access import ModelNotAllowed, check_model, rules_for, rules_to_show
 from generations.services.again import (
     VARIATIONS,
     Alternative,
@@ -50,6 +51,7 @@ from generations.services.catalogues import (
     forget_rules,
     newest_rules,
     publish_rules,
+    rule_changes,
     rules_in_force,
     rules_of,
     withdraw_rules,
@@ -215,6 +217,7 @@ __all__ = [
     "KeyReused",
     "Kind",
     "Line",
+    "ModelNotAllowed",
     "Once",
     "Pause",
     "Planned",
@@ -240,6 +243,7 @@ __all__ = [
     "change_shot",
     "change_webhook",
     "check_affordable",
+    "check_model",
     "claim_alarm_deliveries",
     "claim_deliveries",
     "claim_join",
@@ -336,8 +340,11 @@ __all__ = [
     "retry",
     "revoke_link",
     "rotate_webhook",
+    "rule_changes",
+    "rules_for",
     "rules_in_force",
     "rules_of",
+    "rules_to_show",
     "save_preset",
     "send_test",
     "sending_paused",

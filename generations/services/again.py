@@ -16,6 +16,7 @@ from accounts import quotas
 from accounts.models import User, Wallet
 from generations import catalogue
 from generations.models import Derivation, Generation, InputImage, Status, Video
+from generations.services.access import rules_for
 from generations.services.catalogues import current_rules
 from generations.services.requests import create, recipe_request
 from kling_platform.errors import InvalidValue, PlatformError, WrongState
@@ -93,9 +94,9 @@ def vary(generation: Generation, *, user: User, count: int) -> list[Generation]:
     )
 
 
-def alternatives(generation: Generation) -> list[Alternative]:
-    """Every other model and quality that the catalogue allows this recipe on, in its order."""
-    request, rules = _without_files(generation), current_rules()
+def alternatives(generation: Generation, *, user: User) -> list[Alternative]:
+    """Every other model and quality that the catalogue allows this recipe on to this user, in its order."""
+    request, rules = _without_files(generation), rules_for(user)
     found = []
     for model in rules.offered:
         for mode in model.modes:
@@ -115,7 +116,7 @@ def alternatives(generation: Generation) -> list[Alternative]:
 
 def on_models(generation: Generation, *, user: User, keys: Sequence[str]) -> list[Generation]:
     """The same recipe on each of these alternatives (``Alternative.key``): all or none."""
-    known = {alternative.key: alternative for alternative in alternatives(generation)}
+    known = {alternative.key: alternative for alternative in alternatives(generation, user=user)}
     if not keys or any(key not in known for key in keys):
         raise InvalidValue(_("Choose one or more of the other models."), param="models")
     chosen = [known[key] for key in dict.fromkeys(keys)]

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import User
+from accounts.models import Team, User
 from accounts.services import audit
 from generations import rulebook
 from generations.catalogue import BUILT_IN, Rules
@@ -87,7 +87,8 @@ def publish_rules(
         )
     version = _next_version(now)
     rules = rulebook.check(rules)
-    found = rulebook.changes(rules_of(base), rules)
+    _check_teams(rules)
+    found = rule_changes(rules_of(base), rules)
     if not found:
         raise InvalidValue(_("Nothing is different, so nothing was saved."))
     try:
@@ -116,6 +117,25 @@ def publish_rules(
     return row
 
 
+def _check_teams(rules: Rules) -> None:
+    for model in rules.models:
+        if Team.objects.filter(pk__in=model.teams).count() != len(model.teams):
+            raise InvalidValue(_("There is no such team. Look again, then choose."), param=model.name)
+
+
+def rule_changes(old: Rules, new: Rules) -> list[dict[str, Any]]:
+    """What differs, see ``rulebook.changes``; teams by their names of today."""
+    found = rulebook.changes(old, new)
+    kept = [change for change in found if change["what"].endswith(" teams")]
+    if kept:
+        names = dict(Team.objects.values_list("pk", "name"))
+        for change in kept:
+            for side in ("from", "to"):
+                teams = change[side] or []
+                change[side] = ", ".join(names.get(pk, str(pk)) for pk in teams) or _("everybody")
+    return found
+
+
 @transaction.atomic
 def withdraw_rules(version: str, *, actor: User) -> None:
     """Take back a version that has not begun; ``WrongState`` once it has."""
@@ -131,7 +151,7 @@ def catalogue_history() -> list[dict[str, Any]]:
     rows = list(CatalogueVersion.objects.select_related("actor").order_by("pk"))
     known = [BUILT_IN, *(rulebook.from_data(row.rules, row.version) for row in rows)]
     return [
-        {"row": row, "changes": rulebook.changes(old, new)}
+        {"row": row, "changes": rule_changes(old, new)}
         for row, old, new in zip(rows, known, known[1:], strict=False)
     ][::-1]
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import ApiKey
 from generations.models import Generation
-from kling_platform.errors import Forbidden, PlatformError
+from kling_platform.errors import PlatformError
 
 RETRY_AFTER = 15  # seconds; videos take a minute or more, and nobody knows which one ends first
-
-
-class ModelNotAllowed(Forbidden):
-    """The key may not use this model (403)."""
-
-    code = "model_not_allowed"
 
 
 class TooManyOpen(PlatformError):
@@ -23,16 +16,6 @@ class TooManyOpen(PlatformError):
 
     code = "too_many_open"
     status = 429
-
-
-def check_model(key: ApiKey, model: str) -> None:
-    """``ModelNotAllowed`` for a model that the key's list does not name."""
-    if key.model_names and model not in key.model_names:
-        raise ModelNotAllowed(
-            _("This key may use %(models)s only. Nothing was made, nothing was charged.")
-            % {"models": ", ".join(key.model_names)},
-            param="model",
-        )
 
 
 def room(key: ApiKey) -> int | None:

@@ -20,7 +20,7 @@ from accounts import ledger, quotas
 from accounts.models import ApiKey, User
 from generations import catalogue, images, lifecycle
 from generations.models import TERMINAL, Event, Generation, InputImage, Status
-from generations.services import key_limits, teams
+from generations.services import access, key_limits, teams
 from generations.services.catalogues import current_rules, rules_of
 from generations.services.once import Once, take
 from generations.services.tags import tags_of
@@ -84,9 +84,7 @@ def drafted(
     rules = rules or current_rules()
     audience = audience or teams.audience_of(user, request)
     recipe = catalogue.validate(teams.on_the_wire(request), rules)
-    teams.check_model(audience.team, recipe.model)
-    if api_key is not None:
-        key_limits.check_model(api_key, recipe.model)
+    access.check_model(user, recipe.model, rules=rules, team=audience.team, api_key=api_key)
     frames = [_frame(image, field) for image, field in zip(recipe.images, _fields(request), strict=False)]
     generation = Generation(
         user=user,

@@ -21,6 +21,7 @@ from django_q.tasks import async_task
 from accounts.models import User
 from generations import catalogue, news
 from generations.models import Derivation, Generation, Shot, Status, Storyboard
+from generations.services.access import check_model
 from generations.services.again import check_affordable
 from generations.services.catalogues import current_rules
 from generations.services.requests import create
@@ -84,6 +85,7 @@ def plan_storyboard(
         user=user, title=title.strip()[:TITLE_LENGTH], model=model, mode=mode, size=size, sound=sound
     )
     recipes = [_check(storyboard, shot, number) for number, shot in enumerate(shots)]
+    check_model(user, recipes[0].model, rules=current_rules())
     storyboard.model, storyboard.mode, storyboard.size = recipes[0].model, recipes[0].mode, recipes[0].size
     storyboard.title = storyboard.title or (begins_with or recipes[0]).prompt[:TITLE_LENGTH]
     rows = [Shot(prompt=recipe.prompt, seconds=recipe.seconds) for recipe in recipes]

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import Team, User
+from accounts.services import audit
 from generations.models import Generation
 from kling_platform.errors import Forbidden, InvalidValue, WrongState
 
@@ -69,20 +70,6 @@ def on_the_wire(request: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in request.items() if key not in OURS}
 
 
-def check_model(team: Team | None, model: str) -> None:
-    """``Forbidden`` where the team's rules leave out a model; says whose rule it is and what else is allowed."""
-    if team is None or not team.models_allowed or model in team.models_allowed:
-        return
-    raise Forbidden(
-        _(
-            "The team %(team)s does not use %(model)s, so nothing was made and nothing was charged. It uses: "
-            "%(models)s. Take one of these, make it for yourself, or ask the team's manager."
-        )
-        % {"team": team.name, "model": model, "models": ", ".join(team.models_allowed)},
-        param="model",
-    )
-
-
 def same_audience(generation: Generation, user: User) -> dict[str, Any]:
     """The team for which somebody makes this generation again: the same, where he is in it; never shared unasked."""
     if generation.team is not None and user.teams.filter(pk=generation.team_id).exists():
@@ -103,7 +90,7 @@ def teams_to_share(generation: Generation) -> list[Team]:
 
 
 @transaction.atomic
-def share(generation: Generation, *, team: Team) -> Generation:
+def share(generation: Generation, *, team: Team, actor: User | None = None) -> Generation:
     """Show a generation to its team; one that was made for no team joins ``team``, which its owner must be in.
 
     Sharing moves no credits: who paid stays who paid.
@@ -113,20 +100,25 @@ def share(generation: Generation, *, team: Team) -> Generation:
     if not generation.user.teams.filter(pk=team.pk).exists():
         raise Forbidden(_("Its owner is not in this team."), param="team")
     _check_sharing(team)
-    _see(generation, team=team, visibility=Visibility.TEAM)
+    if _see(generation, team=team, visibility=Visibility.TEAM):
+        audit("share.team", generation.pk, actor=actor or generation.user, team=team.name)
     return generation
 
 
 @transaction.atomic
-def unshare(generation: Generation) -> Generation:
+def unshare(generation: Generation, *, actor: User | None = None) -> Generation:
     """Show it to its owner alone again."""
-    _see(generation, team=generation.team, visibility=Visibility.PRIVATE)
+    if _see(generation, team=generation.team, visibility=Visibility.PRIVATE):
+        audit("share.private", generation.pk, actor=actor or generation.user)
     return generation
 
 
-def _see(generation: Generation, *, team: Team | None, visibility: str) -> None:
-    Generation.objects.filter(pk=generation.pk).update(team=team, visibility=visibility)
+def _see(generation: Generation, *, team: Team | None, visibility: str) -> bool:
+    """Whether that is new."""
+    other = Generation.objects.filter(pk=generation.pk).exclude(team=team, visibility=visibility)
+    changed = other.update(team=team, visibility=visibility) == 1
     generation.refresh_from_db(fields=["team", "visibility"])
+    return changed
 
 
 def _check_sharing(team: Team) -> None:

@@ -61,6 +61,7 @@ def change_webhook(
     name: object = None,
 ) -> WebhookEndpoint:
     """Set what is given; what waits goes to the new address."""
+    before = _told(endpoint)
     if url is not None:
         endpoint.url = _checked_url(url)
     if events is not None:
@@ -68,8 +69,14 @@ def change_webhook(
     if name is not None:
         endpoint.name = _checked_name(name)
     endpoint.save(update_fields=["url", "events", "name"])
-    audit("webhook.change", endpoint.pk, actor=endpoint.user, url=endpoint.url, events=endpoint.events)
+    if before != _told(endpoint):
+        audit("webhook.change", endpoint.pk, actor=endpoint.user, before=before, after=_told(endpoint))
     return endpoint
+
+
+def _told(endpoint: WebhookEndpoint) -> dict[str, object]:
+    """What the audit says of it."""
+    return {"url": endpoint.url, "events": endpoint.events, "name": endpoint.name}
 
 
 @transaction.atomic
