@@ -13,6 +13,7 @@ JOBS ?= 2
 RERUNS ?= 0
 R ?=
 B ?= start
+ONLY ?=
 export PORT
 
 UV := .tools/bin/uv
@@ -57,7 +58,7 @@ prove: $(TEST_READY) $(STATIC_READY)
 	$(PY) -m tests.prove $(R)
 
 screenshots: $(TEST_READY) $(MESSAGES) $(STATIC_READY)
-	$(PY) -m tests.screenshots
+	ONLY='$(ONLY)' $(PY) -m tests.screenshots
 
 # --- how each of them comes to be ---------------------------------------------
 

@@ -1,4 +1,4 @@
-"""``make screenshots``: every page at 1440 and 390 pixels, in both themes, and in Chinese, into screenshots/."""
+"""``make screenshots``: pages at three widths, in both themes and languages, into screenshots/; ``ONLY`` chooses."""
 
 from __future__ import annotations
 

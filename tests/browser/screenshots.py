@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from playwright.sync_api import expect
 from accounts import services as people
 from accounts.models import User
 from generations import services
-from generations.models import Generation
+from generations.models import Batch, Generation
 from tests.conftest import SANDBOX_KEY, person
 from tests.makers import ask, claim_one
 
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 FOLDER = Path(__file__).parent.parent.parent / "screenshots"
-WIDTHS = {"1440": 1440, "390": 390}
+WIDTHS = {"2560": 2560, "1440": 1440, "390": 390}
+# Names of pages that are wanted, as a pattern; all without.
+ONLY = re.compile(os.environ.get("ONLY") or ".*")
 SHOTS: list[dict[str, Any]] = [
     {
         "prompt": "A lighthouse keeper climbs a spiral stair with a lantern while the storm shakes the windows."
@@ -88,6 +92,8 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     Generation.objects.filter(pk=running.pk).update(
         progress=38, created_at=timezone.now() - timedelta(seconds=47)
     )
+    batch = grid(mira)
+    work(120)
     waiting = ask(mira, prompt="Skateboarder on an empty coastal road, golden hour.", size="9:16")
     return {
         "library": "/",
@@ -100,6 +106,12 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
         "detail-waiting": f"/g/{waiting.pk}",
         "detail-canceled": f"/g/{canceled.pk}",
         "detail-family": f"/g/{made[0].pk}",
+        "inbox": "/inbox",
+        "matrix": f"/matrix/{batch.pk}",
+        "matrix-new": "/matrix",
+        "library-failed": "/?show=failed",
+        "library-nothing-found": "/?q=zeppelin",
+        "webhooks": "/account/webhooks",
         "compare": f"/compare?ids={made[0].pk},{variations[0].pk},{variations[1].pk},{waiting.pk}",
         "storyboards": "/storyboards",
         "storyboard-new": "/storyboards/new",
@@ -113,31 +125,94 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     }
 
 
+def grid(mira: User) -> Batch:
+    """A matrix of four, one of which upstream will refuse."""
+    prompts = ("A kite over the dunes at noon", "A kite over the dunes at dusk", "A kite over a car park")
+    wanted = [{"model": "kling-v2-5-turbo-std", "prompt": prompt} for prompt in prompts]
+    lines = [services.Line(number, f"line {number}", line) for number, line in enumerate(wanted, start=1)]
+    return services.create_batch(user=mira, lines=lines, name="Kites")
+
+
+@pytest.fixture
+def states(transactional_db: None, sandbox: Any, work: Any) -> dict[str, dict[str, str]]:
+    """By whose eyes they are seen: a library with one video, a busy one, and one of long words."""
+    ask(person("first"), prompt="A paper boat sets off.")
+    work(60)
+    long = person("long")
+    for prompt in ("W" * 2_500, "مرحبا بكم " * 30, "👩‍👩‍👧‍👦" * 60, "a\u200b" * 300):
+        services.cancel(ask(long, prompt=prompt), actor=long)
+    busy = person("busy", credits=5_000)
+    for number in range(24):
+        ask(busy, prompt=SHOTS[number % len(SHOTS)]["prompt"], size=("16:9", "9:16", "1:1")[number % 3])
+    long_one = long.generations.order_by("created_at")[0]
+    return {
+        "first": {"library-one": "/"},
+        "busy": {"library-busy": "/"},
+        "long": {"library-long": "/", "library-long-list": "/?view=list", "detail-long": f"/g/{long_one.pk}"},
+    }
+
+
+@pytest.fixture
+def rooms(pages: dict[str, str]) -> dict[str, str]:
+    """What those see who are answerable."""
+    boss, mira = person("boss", role=User.Role.ADMIN), User.objects.get(username="mira")
+    team = people.make_team("Film", actor=boss)
+    for name in ("mira", "newcomer"):
+        people.add_member(team, User.objects.get(username=name), actor=boss)
+    people.ask_for_credits(mira, credits=400, reason="The trailer is due on Friday.")
+    people.invite("lin@example.com", role="member", teams=[team], credits=500, actor=boss)
+    services.sum_up_days()
+    names = ("people", "requests", "teams", "usage", "usage/videos", "usage/statement")
+    own = (
+        "catalogue",
+        "catalogue/edit",
+        "operations",
+        "operations/alarms",
+        "audit",
+        "people/invite",
+        "people/import",
+    )
+    return {f"manage-{name.replace('/', '-')}": f"/manage/{name}" for name in (*names, *own)} | {
+        "manage-person": f"/manage/people/{mira.pk}",
+        "manage-team": f"/manage/teams/{team.pk}",
+        "admin": "/admin/",
+        "admin-generations": "/admin/generations/generation/",
+    }
+
+
 def in_three_days() -> datetime:
     return timezone.now() + timedelta(days=3, minutes=5)
 
 
 def test_take_them_all(
-    chromium: Any, portal: str, pages: dict[str, str], sign_in_on: Callable[..., None]
+    chromium: Any,
+    portal: str,
+    pages: dict[str, str],
+    rooms: dict[str, str],
+    states: dict[str, dict[str, str]],
+    sign_in_on: Callable[..., None],
 ) -> None:
+    seen = {"newcomer": {"library-empty": "/", "inbox-empty": "/inbox", "account-new": "/account"}}
+    seen |= {"mira": pages, "boss": rooms} | states
     FOLDER.mkdir(exist_ok=True)
     for theme, language in [("light", "en"), ("dark", "en"), ("light", "zh-hans"), ("dark", "zh-hans")]:
         context = chromium.new_context(color_scheme=theme, reduced_motion="reduce")
         context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
         page = context.new_page()
         shoot(page, portal, {"sign-in": "/signin"}, theme, language)
-        sign_in_on(context, User.objects.get(username="newcomer"))
-        shoot(page, portal, {"library-empty": "/"}, theme, language)
-        sign_in_on(context, User.objects.get(username="mira"))
-        shoot(page, portal, pages, theme, language)
+        for name, own in seen.items():
+            sign_in_on(context, User.objects.get(username=name))
+            shoot(page, portal, own, theme, language)
         context.close()
 
 
 def shoot(page: Page, portal: str, pages: dict[str, str], theme: str, language: str) -> None:
     """One picture of each page and width, from top to end."""
     for name, path in pages.items():
+        if not ONLY.fullmatch(name):
+            continue
         for width, pixels in WIDTHS.items():
-            page.set_viewport_size({"width": pixels, "height": 900 if pixels > 500 else 844})
+            page.set_viewport_size({"width": pixels, "height": {2560: 1440, 1440: 900, 390: 844}[pixels]})
             page.goto(portal + path)
             for video in page.locator("video").all():
                 expect(video).to_have_js_property("readyState", 4)

@@ -26,6 +26,9 @@ class Figure(NamedTuple):
     parts: tuple[Part, ...]
 
 
+# Of no name that the suite collects.
+EVERY_STAIN = ("-o", "python_files=every_stain.py", "--browser=require", "--pg=require")
+
 FIGURES = {
     "R1": Figure(
         "500 kills on PostgreSQL and 150 on SQLite over 2,000 generations: 0 paid twice, 0 lost, books right",
@@ -125,6 +128,18 @@ FIGURES = {
     "R23": Figure(
         "60 formulas × every text column of every export: 0 cells that a spreadsheet would run",
         (Part("pytest", nodes=("tests/test_formulas.py",)),),
+    ),
+    "R22": Figure(
+        "each of 200 payloads in every text that a person or upstream may write, on every page that shows one, in a "
+        "real browser: 0 run, 0 become markup, 0 break the page's policy or its width",
+        tuple(
+            Part(
+                "pytest",
+                number,
+                nodes=(f"tests/browser/every_stain.py::test_payloads[{number}]", *EVERY_STAIN),
+            )
+            for number in range(10)
+        ),
     ),
     "R25": Figure(
         "a restored dump with 50 in flight: 0 POSTs until the fence was run, and none twice after it",
