@@ -114,4 +114,9 @@ function tick() {
 }
 setInterval(tick, 1000);
 
+// Who tells of news comes when the page has settled: there is nothing to tell before.
+const SETTLED = 5_000; // milliseconds
+const bell = document.querySelector("[data-news]");
+if (bell) setTimeout(() => import(bell.dataset.script), SETTLED);
+
 showTheme();

@@ -116,7 +116,7 @@ async function ask() {
 
 document.addEventListener("visibilitychange", () => { look(); if (!document.hidden) ask(); });
 look();
-next = setTimeout(ask, SOON);
+ask();
 
 // --- what this browser does: the account page
 
