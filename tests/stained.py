@@ -28,6 +28,7 @@ from generations.models import (
     Collection,
     Generation,
     Preset,
+    ShareLink,
     Storyboard,
     Upstream,
     WebhookDelivery,
@@ -145,6 +146,8 @@ COLUMNS: dict[str, str | None] = {
     **{f"generations.Storyboard.{name}": CHOSEN for name in ("model", "mode", "size")},
     **{f"generations.Storyboard.{name}": OURS for name in ("film", "film_sha256")},
     "generations.Shot.prompt": None,
+    "generations.ShareLink.title": None,
+    "generations.ShareLink.token_sha256": DIGEST,
     "generations.DailyUsage.model": CHOSEN,
 }  # fmt: skip
 
@@ -195,6 +198,7 @@ def _videos(alice: User) -> None:
     doubtful = ask(alice)
     services.record_doubt(claim_one(), code="read_timeout", message="x")
     AttachWish.objects.create(generation=doubtful, upstream_id="x", reason="x", answer="x")
+    services.make_link(film, actor=alice, title="x")
     services.add_tags([film, pictured], user=alice, names=["x"])
     services.collect([film], into=services.make_collection(user=alice, name="x"))
     Preset.objects.create(user=alice, name="x", text="x")
@@ -273,7 +277,7 @@ def pages(alice: User, boss: User, *, admin_too: bool = False) -> dict[User, lis
     own = [f"/g/{pk}" for pk in Generation.objects.values_list("pk", flat=True)]
     (batch,), (board,) = Batch.objects.all(), Storyboard.objects.all()
     (hook,), (team,), (shelf,) = WebhookEndpoint.objects.all(), Team.objects.all(), Collection.objects.all()
-    film = Generation.objects.get(status="succeeded")
+    film, link = Generation.objects.get(status="succeeded"), ShareLink.objects.get()
     return {
         alice: [
             *("/", "/?view=list", f"/?collection={shelf.pk}", "/?q=zz", "/new", f"/new?from={film.pk}"),
@@ -288,6 +292,7 @@ def pages(alice: User, boss: User, *, admin_too: bool = False) -> dict[User, lis
                 f"/storyboards/{board.pk}",
                 f"/matrix/{batch.pk}",
             ),
+            *("/links", f"/s/{link.token()}"),
         ],
         boss: [
             *(
