@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
@@ -16,6 +17,7 @@ from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 from PIL import Image
+from whitenoise.base import WhiteNoise
 
 from accounts import rates, triggers
 from accounts import services as accounts
@@ -34,6 +36,30 @@ SANDBOX_KEY = "sk-sandbox-of-the-tests"
 QUICK = 200.0  # how many times faster than normal the sandbox works in tests
 
 Work = Callable[..., int]
+
+
+# The same examples on every run and on every machine; the long proofs draw their own.
+hypothesis.settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _static_files_are_looked_at_once() -> Iterator[None]:
+    """Every test client makes the middlewares anew, and theirs looks at each file: a third of a test's time."""
+    look, seen = WhiteNoise.update_files_dictionary, {}
+
+    def once(self: WhiteNoise, root: str, prefix: str) -> None:
+        if (root, prefix) not in seen:
+            before = set(self.files)
+            look(self, root, prefix)
+            seen[root, prefix] = {url: file for url, file in self.files.items() if url not in before}
+        self.files.update(seen[root, prefix])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoise, "update_files_dictionary", once)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -156,13 +156,14 @@ def test_the_line_can_break_on_asking(sandbox: SandboxServer) -> None:
 def settled(sandbox: SandboxServer, prompt: str) -> dict[str, Any]:
     """What asking says once it is over, whatever its shape."""
     id = post(sandbox, prompt).json()["id"]
-    early = get(sandbox, id).json()
-    deadline = time.monotonic() + 10
+    early = body = get(sandbox, id).json()
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        body = get(sandbox, id).json()
-        if body != early and "IN_PROGRESS" not in str(body) and "processing" not in str(body):
+        ended = body != early or "FAILURE" in str(body)  # a failure may be there before the first look
+        if ended and "IN_PROGRESS" not in str(body) and "processing" not in str(body):
             return body
         time.sleep(0.05)
+        body = get(sandbox, id).json()
     raise AssertionError(body)
 
 

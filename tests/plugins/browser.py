@@ -14,6 +14,8 @@ from tests.plugins.needs import OFF, Need
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
+PATIENCE = 15_000  # milliseconds until something has to be there, on a machine that has more to do
+
 need = Need(
     "browser",
     "browser",
@@ -53,10 +55,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def chromium() -> Iterator[Browser]:
     """One browser for the whole session; a page of its own for every test comes from ``page``."""
     from django.db import connections
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     # Once its loop lives in this thread, Django has other connections here, and nobody closes those of before.
     connections.close_all()
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         # Its loop lives in this thread from now on, so Django believes that the ORM is called from async code.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
@@ -79,7 +82,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE)
     page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
     yield page
