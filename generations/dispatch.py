@@ -115,10 +115,15 @@ def fence(*, same_account: bool) -> dict[str, int]:
 
 
 def in_flight() -> Any:
-    """Generations that hold a slot: sent or being sent, and fresh doubts that may be running after all."""
+    """Generations that hold a slot."""
+    return Generation.objects.filter(holds_slot())
+
+
+def holds_slot() -> Q:
+    """Sent or being sent, and fresh doubts that may be running after all."""
     fresh = Now() - DOUBT_HOLDS_SLOT
-    return Generation.objects.filter(
-        Q(status__in=[Status.SUBMITTING, Status.RUNNING]) | Q(status=Status.UNKNOWN, submitted_at__gte=fresh)
+    return Q(status__in=[Status.SUBMITTING, Status.RUNNING]) | Q(
+        status=Status.UNKNOWN, submitted_at__gte=fresh
     )
 
 

@@ -89,6 +89,8 @@ LINES = [
     Line("POST", "/manage/operations/resume", OPERATORS),
     Line("POST", "/manage/operations/doubts/{video}/release", OPERATORS, {"reason": "x"}),
     Line("POST", "/manage/operations/stores/{video}", OPERATORS),
+    Line("POST", "/manage/operations/webhooks", OPERATORS),
+    Line("POST", "/manage/operations/webhooks/{hook}", OPERATORS),
     Line("GET", "/manage/operations/alarms", "302 404 404 404 404 200"),
     Line("POST", "/manage/operations/alarms", "302 404 404 404 404 400", {"name": ""}),
     Line("GET", "/manage/operations/alarms/{chat}", "302 404 404 404 404 200"),
@@ -126,6 +128,7 @@ def office(alice: User, boss: User) -> dict[str, object]:
     link = services.make_link(finished(alice, team="Film"), actor=alice)  # while nothing waits
     return {
         "chat": chat.pk,
+        "hook": services.register_webhook(alice, url="https://example.com/hook").pk,
         "alice": alice.pk,
         "team": film.pk,
         "invitation": invitation.pk,

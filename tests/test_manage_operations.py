@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from accounts.models import AuditEntry, User
 from generations import services
-from generations.models import AttachWish, Generation, Status, Upstream
+from generations.models import AttachWish, Generation, Status, Upstream, WebhookDelivery, WebhookTry
 from generations.services.operations import forget_pause
 from tests.conftest import person
 from tests.makers import ask, claim_one, storing
@@ -87,3 +91,34 @@ def test_it_is_for_admins_alone(alice: User) -> None:
         client = signed_in(user)
         assert client.get("/manage/operations").status_code == 404
         assert client.post("/manage/operations/pause", {"reason": "x"}).status_code == 404
+
+
+def test_what_webhooks_never_took_is_shown_and_sent_again(alice: User, bob: User, boss: User) -> None:
+    hooks = [services.register_webhook(user, url="https://example.com/secret-path") for user in (alice, bob)]
+    for hook in hooks:
+        delivery = WebhookDelivery.objects.create(endpoint=hook, event="generation.failed", status="failed")
+        WebhookTry.objects.create(delivery=delivery, number=10, outcome="refused", status=502)
+    services.pause_webhook(hooks[1])
+    office = signed_in(boss)
+    page = office.get("/manage/operations").content.decode()
+    assert "example.com" in page and "secret-path" not in page
+    assert "502" in page and "its owner has to resume it" in page
+    office.post("/manage/operations/webhooks")
+    states = dict(WebhookDelivery.objects.values_list("endpoint__user__username", "status"))
+    assert states == {"alice": "waiting", "bob": "failed"}
+    answer = office.post(f"/manage/operations/webhooks/{hooks[1].pk}", follow=True)
+    assert "their owners have to resume" in answer.content.decode()
+    assert AuditEntry.objects.filter(action="webhook.replay").count() == 1
+
+
+def test_one_look_asks_twelve_times_at_most(alice: User, boss: User) -> None:
+    for _ in range(5):
+        ask(alice)
+    office = signed_in(boss)
+    office.get("/manage/operations")
+    with CaptureQueriesContext(connection) as seen:
+        office.get("/manage/operations")
+    # Beside what every page asks: who is there, what is left to them, what is new; and (one more) whether it is paused.
+    of_every_page = r'FROM "(django_session|accounts_(user|quota|wallet|notice))"'
+    asked = [query["sql"] for query in seen if not re.search(of_every_page, query["sql"])]
+    assert len(asked) <= 12 + 1, asked

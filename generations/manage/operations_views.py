@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import rooms
 from accounts.models import User
 from generations import services
-from generations.models import Generation
+from generations.models import Generation, WebhookEndpoint
 from kling_platform.errors import PlatformError
 
 ROOM = "manage_operations"
@@ -32,7 +32,12 @@ WAYS: dict[str, Callable[..., object]] = {
 @rooms.look(ROOM)
 def operations(request: HttpRequest) -> HttpResponse:
     """The whole page, or for htmx the part that moves."""
-    context: dict[str, Any] = {"health": services.health()}
+    unheard = services.unheard_webhooks(MOST_SHOWN)
+    context: dict[str, Any] = {
+        "health": services.health(),
+        "unheard": unheard,
+        "given_up": sum(each.many for each in unheard),
+    }
     if request.headers.get("HX-Request"):
         return render(request, "manage/_operations.html", context)
     return render(request, "manage/operations.html", context | _stuck())
@@ -42,6 +47,7 @@ def _stuck() -> dict[str, Any]:
     return {
         "doubts": list(services.open_doubts()[:MOST_SHOWN]),
         "stuck": list(services.stuck_stores()[:MOST_SHOWN]),
+        "storage": services.storage(),
     }
 
 
@@ -78,6 +84,15 @@ def decide(request: HttpRequest, generation_id: uuid.UUID, way: str) -> HttpResp
 def store(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """Try to store it at once."""
     return _done(request, services.store_now, _("It is being tried now."), _find(generation_id))
+
+
+@require_POST
+@rooms.act(ROOM)
+def replay(request: HttpRequest, webhook_id: uuid.UUID | None = None) -> HttpResponse:
+    """Send again what one endpoint, or all of them, never took."""
+    endpoint = get_object_or_404(WebhookEndpoint, pk=webhook_id) if webhook_id else None
+    said = _("It is being sent again; what still fails comes back here after its ten tries.")
+    return _done(request, services.replay_webhooks, said, endpoint=endpoint)
 
 
 def _find(generation_id: uuid.UUID) -> Generation:

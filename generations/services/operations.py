@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections.abc import Iterable
@@ -11,16 +12,29 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import audit
 from generations import dispatch
-from generations.models import OPEN, Alarm, Generation, Status, Upstream, WebhookDelivery, Worker
+from generations.models import (
+    OPEN,
+    Alarm,
+    Generation,
+    Status,
+    Upstream,
+    Video,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookTry,
+    Worker,
+)
 from generations.services.operators import check_operator
+from generations.services.requests import UNDO_DELETE
 from generations.services.wakeups import wake_dispatch, wake_store
+from generations.services.webhooks import begin_anew
 from kling_platform.errors import InvalidValue, WrongState
 from kling_platform.text import check_text
 
@@ -112,6 +126,85 @@ def store_now(generation: Generation, *, actor: User) -> None:
     wake_store(generation.pk)
 
 
+@dataclass(frozen=True)
+class Unheard:
+    """An endpoint with events that it never took, and what its last try came to."""
+
+    endpoint: WebhookEndpoint
+    many: int
+    outcome: str
+    status: int | None
+
+    @property
+    def host(self) -> str:
+        """Where it is, and no more: the rest of an address may be a secret of its owner's."""
+        return self.endpoint.url.split("/", 3)[2].rpartition("@")[2]
+
+
+def unheard_webhooks(most: int) -> list[Unheard]:
+    """Endpoints to which something was given up within the days that it is kept, the most events first."""
+    given_up = Q(deliveries__status=WebhookDelivery.Status.FAILED)
+    rows = WebhookEndpoint.objects.filter(given_up, deleted_at__isnull=True).select_related("user")
+    tries = WebhookTry.objects.filter(delivery__endpoint=OuterRef("pk")).order_by("-pk")
+    last = {name: Subquery(tries.values(name)[:1]) for name in ("outcome", "status")}
+    found = rows.annotate(many=Count("deliveries"), last_outcome=last["outcome"], last_status=last["status"])
+    labels = dict(WebhookTry.Outcome.choices)
+    return [
+        Unheard(row, row.many, str(labels.get(row.last_outcome, "")), row.last_status)
+        for row in found.order_by("-many", "pk")[:most]
+    ]
+
+
+@transaction.atomic
+def replay_webhooks(*, actor: User, endpoint: WebhookEndpoint | None = None) -> int:
+    """Send again what was given up, to one endpoint or to all that are called; how many events.
+
+    A stopped endpoint is its owner's to resume: nothing is sent to it. ``WrongState`` where nothing is left to send.
+    """
+    check_operator(actor)
+    rows = WebhookDelivery.objects.filter(
+        status=WebhookDelivery.Status.FAILED, endpoint__in=WebhookEndpoint.objects.called()
+    )
+    many = begin_anew(rows.filter(endpoint=endpoint) if endpoint else rows)
+    if not many:
+        raise WrongState(
+            _("Nothing was sent: what is left belongs to webhooks that their owners have to resume.")
+        )
+    audit("webhook.replay", endpoint.pk if endpoint else "all", actor=actor, events=many)
+    return many
+
+
+# --- storage ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Sizes in bytes; ``free`` and ``whole`` are of the local disk. ``purge_from`` is when the next files may go."""
+
+    videos: int
+    used: int
+    free: int
+    whole: int
+    waiting: int
+    purge_from: datetime | None
+
+
+def storage() -> Storage:
+    """What the videos take, what is left, and what of it goes next."""
+    kept = Video.objects.aggregate(n=Count("pk"), used=Sum("bytes"))
+    going = Generation.objects.filter(deleted_at__isnull=False, purged_at__isnull=True)
+    goes = going.aggregate(n=Count("pk"), first=Min("deleted_at"))
+    disk = shutil.disk_usage(settings.VAR_DIR)
+    return Storage(
+        videos=kept["n"],
+        used=kept["used"] or 0,
+        free=disk.free,
+        whole=disk.total,
+        waiting=goes["n"],
+        purge_from=goes["first"] and goes["first"] + UNDO_DELETE,
+    )
+
+
 # --- workers ------------------------------------------------------------------
 
 
@@ -151,7 +244,6 @@ class Health:
     now: datetime
     alarms: list[Alarm]
     stuck_stores: int
-    lost_deliveries: int
 
     @property
     def silent(self) -> list[Worker]:
@@ -167,8 +259,11 @@ class Health:
 
 def health() -> Health:
     """How it goes now, and went within the last day."""
-    Upstream.objects.get_or_create(pk=1)
-    upstream = Upstream.objects.select_related("paused_by").annotate(now=Now()).get(pk=1)
+    rows = Upstream.objects.select_related("paused_by").annotate(now=Now()).filter(pk=1)
+    upstream = rows.first()
+    if upstream is None:
+        Upstream.objects.get_or_create(pk=1)
+        upstream = rows.get()
     now: datetime = upstream.now
     since = now - LATELY
     states = {str(row["status"]): row for row in _open_states()}
@@ -180,7 +275,7 @@ def health() -> Health:
         now=now,
         cap=dispatch.cap_now(upstream, now),
         most=settings.OMNIMAAS_MAX_IN_FLIGHT,
-        in_flight=dispatch.in_flight().count(),
+        in_flight=sum(row["slots"] for row in states.values()),
         states={str(status): states[status]["n"] if status in states else 0 for status in OPEN},
         waiting_since=states[Status.QUEUED]["first"] if Status.QUEUED in states else None,
         stuck_stores=states[Status.STORING]["stuck"] if Status.STORING in states else 0,
@@ -192,9 +287,6 @@ def health() -> Health:
         errors=[(code, count) for code, count in outcomes if code][:8],
         workers=list(Worker.objects.order_by("host", "started_at")),
         alarms=list(Alarm.objects.filter(last_at__gte=since).order_by("-last_at")[:8]),
-        lost_deliveries=WebhookDelivery.objects.filter(
-            status=WebhookDelivery.Status.FAILED, created_at__gte=since
-        ).count(),
     )
 
 
@@ -204,6 +296,7 @@ def _open_states() -> Iterable[Any]:
     return rows.annotate(
         n=Count("pk"),
         first=Min("created_at"),
+        slots=Count("pk", filter=dispatch.holds_slot()),
         stuck=Count("pk", filter=Q(store_attempts__gte=STUCK_STORES)),
     )
 

@@ -131,7 +131,7 @@ def send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
 def replay_delivery(delivery: WebhookDelivery) -> WebhookDelivery:
     """Send it again, with its old id: a receiver that has it already knows it. A new plan of ten tries."""
     _check_called(delivery.endpoint)
-    _begin_anew(WebhookDelivery.objects.filter(pk=delivery.pk))
+    begin_anew(WebhookDelivery.objects.filter(pk=delivery.pk))
     delivery.refresh_from_db()
     return delivery
 
@@ -140,10 +140,11 @@ def replay_delivery(delivery: WebhookDelivery) -> WebhookDelivery:
 def replay_failed(endpoint: WebhookEndpoint) -> int:
     """Send everything again that was given up and is still in the log; returns how many."""
     _check_called(endpoint)
-    return _begin_anew(endpoint.deliveries.filter(status=WebhookDelivery.Status.FAILED))
+    return begin_anew(endpoint.deliveries.filter(status=WebhookDelivery.Status.FAILED))
 
 
-def _begin_anew(rows: QuerySet[WebhookDelivery]) -> int:
+def begin_anew(rows: QuerySet[WebhookDelivery]) -> int:
+    """A new plan of ten tries for each of these; how many."""
     many = rows.update(status=WebhookDelivery.Status.WAITING, tries=0, first_try_at=None, next_try_at=Now())
     if many:
         outbox.wake()

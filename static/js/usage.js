@@ -19,6 +19,8 @@ function draw() {
   const data = JSON.parse(document.getElementById(box.dataset.charts).textContent);
   const [accent, danger, ink, line] = ["accent", "danger", "faint", "line"].map(colour);
   window.Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+  const told = new Intl.DateTimeFormat(document.documentElement.lang, { month: "short", day: "numeric", timeZone: "UTC" });
+  const days = data.days.map((day) => told.format(new Date(day)));
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   for (const canvas of box.querySelectorAll("canvas")) {
     const kind = canvas.dataset.chart;
@@ -36,7 +38,7 @@ function draw() {
     }));
     charts.push(new window.Chart(canvas, {
       type: kind === "line" ? "line" : "bar",
-      data: { labels: data.days, datasets },
+      data: { labels: days, datasets },
       options: {
         animation: calm ? false : { duration: 300 },
         maintainAspectRatio: false,
