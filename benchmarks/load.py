@@ -21,7 +21,7 @@ from itertools import cycle, islice
 class Plan:
     """``requests`` are sent as they stand; every connection begins elsewhere in them and goes round.
 
-    What is answered in the first ``warm_up`` seconds is not counted.
+    What is answered in the first ``warm_up`` seconds is not counted, unless it is an error.
     """
 
     port: int
@@ -81,12 +81,11 @@ class Connection(asyncio.Protocol):
 
     def _count(self, status: bytes) -> None:
         now = time.perf_counter()
-        if self.load.begins <= now < self.load.ends:
-            if status == b"200":
-                self.load.took.append(now - self.asked_at)
-            else:
-                name = status.decode("latin-1")
-                self.load.errors[name] = self.load.errors.get(name, 0) + 1
+        if status != b"200":  # whenever it comes
+            name = status.decode("latin-1")
+            self.load.errors[name] = self.load.errors.get(name, 0) + 1
+        elif self.load.begins <= now < self.load.ends:
+            self.load.took.append(now - self.asked_at)
 
 
 def _length(head: bytes) -> int | None:

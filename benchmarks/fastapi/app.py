@@ -65,7 +65,9 @@ SELECT t.* FROM accounts_team t JOIN accounts_team_members m ON m.team_id = t.id
  WHERE m.user_id = $1 ORDER BY t.name
 """
 WALLETS = """
-SELECT q.*, w.id AS open_id, w.ends_at AS open_until, w.period AS open_period, statement_timestamp() AS now
+SELECT q.*, w.id AS open_id, w.ends_at AS open_until, statement_timestamp() AS now,
+       EXISTS (SELECT 1 FROM accounts_topup u JOIN accounts_transfer t ON t.id = u.grant_id
+                WHERE u.ends_at <= statement_timestamp() AND u.last_seq IS NULL AND t.wallet_id = w.id) AS lapsed
   FROM accounts_quota q LEFT JOIN accounts_wallet w ON w.quota_id = q.id AND w.closed_at IS NULL
  WHERE (q.user_id = $1 OR q.api_key_id = $2) AND q.lifted_at IS NULL ORDER BY q.id
 """
