@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import DateTimeField, Value
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
@@ -446,3 +447,39 @@ def test_a_movement_without_a_transaction_is_refused(alice: User) -> None:
     with pytest.raises(transaction.TransactionManagementError, match="one transaction or not at all"):
         ledger.grant(wallet.pk, 5, reason="", actor=None)
     assert columns(wallet) == (1000, 1000, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29), 23),
+        ("Europe/Berlin", date(2026, 10, 25), 25),
+        ("Africa/Cairo", date(2026, 4, 24), 23),  # whose midnight is skipped
+    ],
+)
+def test_a_day_of_another_length_ends_when_it_ends_with_credits_held_over_it(
+    alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch, zone: str, day: date, hours: int
+) -> None:
+    settings.TIME_ZONE = zone
+    start, end = periods.of_day(day, zone)
+    assert end - start == timedelta(hours=hours)
+
+    def clock_says(now: datetime) -> None:
+        for module in (quotas, ledger):
+            monkeypatch.setattr(module, "Now", lambda: Value(now, DateTimeField()))
+
+    clock_says(start)
+    services.set_quotas(alice, {"day": 100, "month": 1_000})
+    charged, returned = hold(alice, 30), hold(alice, 20)
+    clock_says(end - timedelta(seconds=1))
+    hold(alice, 10)
+    assert left_of(alice)["day"] == 40
+    clock_says(end)
+    hold(alice, 5)
+    old, new = Wallet.objects.filter(quota__period="day").order_by("pk")
+    assert (old.starts_at, old.ends_at, new.starts_at) == (start, end, end)
+    ledger.settle(charged)
+    ledger.release(returned)
+    assert columns(old) == (100, 0, 10, 30, 60)
+    assert columns(new) == (100, 95, 5, 0, 0)
+    assert left_of(alice)["month"] == 1_000 - 30 - 10 - 5

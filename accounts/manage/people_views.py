@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import links, quotas, rooms, services
+from accounts.manage.boxes import boxes_of
 from accounts.manage.forms import FilterForm, InviteForm
 from accounts.models import Invitation, Team, User
 from kling_platform.errors import PlatformError
@@ -41,7 +42,7 @@ def _me(request: HttpRequest) -> User:
 def people(request: HttpRequest) -> HttpResponse:
     """Everybody whom the viewer may see, searched, sorted, a page at a time."""
     form = FilterForm(request.GET, viewer=_me(request))
-    page = table(request.GET, _rows(request, form), COLUMNS, first="name", search=SEARCHED)
+    page = table(request.GET, filtered(request, form), COLUMNS, first="name", search=SEARCHED)
     for user in page.rows:
         user.balances = quotas.glances(user)
     context = {"table": page, "filters": form}
@@ -56,7 +57,8 @@ def people(request: HttpRequest) -> HttpResponse:
     return render(request, "manage/people.html", context)
 
 
-def _rows(request: HttpRequest, form: FilterForm) -> QuerySet[User]:
+def filtered(request: HttpRequest, form: FilterForm) -> QuerySet[User]:
+    """Everybody whom the viewer may see and who passes the filters of the list."""
     viewer = _me(request)
     seen = Prefetch("teams", Team.objects.visible_to(viewer).order_by("name"), to_attr="seen_teams")
     rows = User.objects.visible_to(viewer).prefetch_related(seen, quotas.AT_A_GLANCE)
@@ -84,7 +86,7 @@ def _invitations(viewer: User) -> list[Invitation]:
 @rooms.look(ROOM)
 def export(request: HttpRequest) -> HttpResponseBase:
     """The list as it is searched and filtered, all of it, for a spreadsheet."""
-    rows = searched(_rows(request, FilterForm(request.GET, viewer=_me(request))), request.GET, SEARCHED)
+    rows = searched(filtered(request, FilterForm(request.GET, viewer=_me(request))), request.GET, SEARCHED)
     header = (
         "user",
         "email",
@@ -127,6 +129,8 @@ def _person(request: HttpRequest, user: User) -> dict[str, Any]:
         "person": user,
         "teams": Team.objects.visible_to(viewer).filter(members=user).order_by("name"),
         "balances": quotas.balances_of(user),
+        "boxes": boxes_of(user),
+        "may_fund": User.objects.funded_by(viewer).filter(pk=user.pk).exists(),
         "keys": user.api_keys.filter(revoked_at=None).count(),
         "roles": User.Role.choices,
         "may_act": viewer.role == User.Role.ADMIN,

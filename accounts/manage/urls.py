@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.manage import audit_views, import_views, people_views, requests_views, views
+from accounts.manage import audit_views, import_views, people_views, quota_views, requests_views, views
 
 urlpatterns = [
     path("", views.index, name="manage"),
@@ -17,6 +17,12 @@ urlpatterns = [
     path("people/<int:user_id>/reset", people_views.reset, name="manage_reset"),
     path("invitations/<int:invitation_id>/again", people_views.invite_again, name="manage_invite_again"),
     path("invitations/<int:invitation_id>/withdraw", people_views.withdraw, name="manage_withdraw"),
+    path("people/<int:user_id>/quotas", quota_views.set_of_person, name="manage_person_quotas"),
+    path("people/<int:user_id>/grant", quota_views.grant_to_person, name="manage_person_grant"),
+    path("teams/<int:team_id>/quotas", quota_views.set_of_team, name="manage_team_quotas"),
+    path("teams/<int:team_id>/grant", quota_views.grant_to_team, name="manage_team_grant"),
+    path("quotas", quota_views.many, name="manage_quotas"),
+    path("quotas/default", quota_views.set_default, name="manage_default_quotas"),
     path("requests", requests_views.requests, name="manage_requests"),
     path("requests/<int:request_id>", requests_views.decide, name="manage_decide_request"),
     path("audit", audit_views.audit, name="manage_audit"),

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import quotas, rooms
 from accounts import services as people
+from accounts.manage.boxes import boxes_of
 from accounts.manage.forms import ServiceForm
 from accounts.models import Team, User
 from generations import services
@@ -126,6 +127,8 @@ def _page(request: HttpRequest, found: Team, form: TeamForm, *, status: int = 20
         "members": found.members.order_by("username"),
         "others": User.objects.visible_to(viewer).exclude(teams=found).order_by("username"),
         "balances": quotas.balances_of(found),
+        "boxes": boxes_of(found),
+        "may_fund": viewer.role == User.Role.ADMIN,
         "may_act": viewer.role in rooms.room(ROOM).act,
     }
     return render(request, "manage/team.html", context, status=status)
