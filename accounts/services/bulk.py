@@ -20,9 +20,9 @@ from kling_platform.errors import InvalidValue, PlatformError, WrongState
 AT_ONCE = 500  # people in one edit
 SET, ADD, PERCENT = "set", "add", "percent"
 HOW = {
-    SET: gettext_lazy("set to so many credits"),
-    ADD: gettext_lazy("raise by so many credits (− to cut)"),
-    PERCENT: gettext_lazy("raise by so many per cent (− to cut)"),
+    SET: gettext_lazy("set to"),
+    ADD: gettext_lazy("raise by (− cuts)"),
+    PERCENT: gettext_lazy("raise by % (− cuts)"),
 }
 
 

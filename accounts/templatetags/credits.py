@@ -67,6 +67,18 @@ def pace(balance: quotas.Balance) -> str:
 
 
 @register.filter
+def left_words(balance: quotas.Balance) -> str:
+    """What stands beside the number that is left: “credits left today”."""
+    words = {
+        "day": _("credits left today"),
+        "week": _("credits left this week"),
+        "month": _("credits left this month"),
+        "total": _("credits left"),
+    }
+    return words[balance.quota.period]
+
+
+@register.filter
 def per(balance: quotas.Balance) -> str:
     """“a day”, “a month”, “in total”: for after a number of credits."""
     return quotas.per(balance.quota.period)
