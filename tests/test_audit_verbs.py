@@ -184,6 +184,10 @@ def test_a_verb_writes_the_lines_of_its_row(verb: str) -> None:
         )
 
 
+def test_every_row_has_its_verb() -> None:
+    assert set(AUDITED) | BY_EVENTS | CHANGES_NOTHING <= set(VERBS)
+
+
 def test_every_kind_of_line_has_its_filter_on_the_page() -> None:
     kinds = {action.partition(".")[0] for key in KNOWN for action in KNOWN[key].writes}
     assert kinds <= set(ABOUT), "the page of the audit has no filter for it"
