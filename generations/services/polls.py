@@ -40,8 +40,8 @@ AHEAD = timedelta(seconds=1.5)
 LATE_SECONDS = 0.2
 # A loop's polls in hand at once. Of a budget of six times as many even all of them in a bunch leave enough.
 IN_HAND = 256
-# How well the two clocks, the database's and ours, should be known to each other; and how often that is tried.
-CLOCK_SECONDS, CLOCK_TRIES = 0.05, 4
+# How well the database's clock should be known on ours; else it is asked once more.
+CLOCK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ def claim_polls(most: int, lead: float = 0.0) -> list[PollDue]:
     asked = time.monotonic()
     upstream, now = dispatch.locked()
     told = time.monotonic()
-    for _ in range(CLOCK_TRIES):  # somebody else held the lock, or the line was slow
-        if told - asked <= CLOCK_SECONDS:
-            break
-        asked, now, told = time.monotonic(), dispatch.database_now(), time.monotonic()
     every = timedelta(seconds=(1 + LATE_SECONDS) / settings.POLL_BUDGET)
     late = LATE_SECONDS if settings.POLL_BUDGET < 6 * IN_HAND else math.inf
+    if (
+        told - asked > CLOCK_SECONDS and late == LATE_SECONDS
+    ):  # somebody else held the lock, or the line is slow
+        asked, now, told = time.monotonic(), dispatch.database_now(), time.monotonic()
     slot = upstream.poll_slot_at
     if not now <= slot <= now + AHEAD + every:  # long ago; or the clock was set back
         slot = now
