@@ -70,6 +70,7 @@ AUDITED: dict[str, str] = {
     "pause_webhook": "webhook.pause",
     "resume_webhook": "webhook.resume",
     "remove_webhook": "webhook.remove",
+    "replay_webhooks": "webhook.replay",
     # prices and operations
     "publish_rules": "catalogue.publish",
     "withdraw_rules": "catalogue.withdraw",
