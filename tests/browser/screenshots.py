@@ -81,6 +81,9 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     board, draft = (services.plan_storyboard(**plan, begins_with=made[0]) for _ in range(2))
     services.start_storyboard(board)
     work(120)
+    batch = grid(mira)
+    ask(person("first"), prompt="A paper boat sets off.")
+    work(120)
     canceled = services.cancel(ask(mira, prompt="Paper boats drift down a flooded street."), actor=mira)
     for age, generation in enumerate(reversed([*made, canceled]), start=1):
         moment = timezone.now() - timedelta(hours=5 * age, minutes=7)
@@ -92,8 +95,6 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     Generation.objects.filter(pk=running.pk).update(
         progress=38, created_at=timezone.now() - timedelta(seconds=47)
     )
-    batch = grid(mira)
-    work(120)
     waiting = ask(mira, prompt="Skateboarder on an empty coastal road, golden hour.", size="9:16")
     return {
         "library": "/",
@@ -134,10 +135,8 @@ def grid(mira: User) -> Batch:
 
 
 @pytest.fixture
-def states(transactional_db: None, sandbox: Any, work: Any) -> dict[str, dict[str, str]]:
+def states(pages: dict[str, str]) -> dict[str, dict[str, str]]:
     """By whose eyes they are seen: a library with one video, a busy one, and one of long words."""
-    ask(person("first"), prompt="A paper boat sets off.")
-    work(60)
     long = person("long")
     for prompt in ("W" * 2_500, "مرحبا بكم " * 30, "👩‍👩‍👧‍👦" * 60, "a\u200b" * 300):
         services.cancel(ask(long, prompt=prompt), actor=long)
