@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.db.models import CharField, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Value
@@ -30,6 +31,8 @@ SHOWN: dict[str, tuple[Any, tuple[str, ...]]] = {
     "failed": (_("Failed"), (Status.FAILED, Status.CANCELED)),
 }
 KINDS = {"text": _("From text"), "image": _("From a picture")}
+MINE = "mine"
+_TEAM = re.compile("[1-9][0-9]{0,8}")
 SORTS = {"": _("Newest first"), "old": _("Oldest first")}
 
 
@@ -38,6 +41,7 @@ class Wish:
     """What somebody wants to see; every field is a parameter of the page's address, empty where all is wanted."""
 
     show: str = ""
+    of: str = ""  # whose: “mine”, or the number of a team
     q: str = ""
     model: str = ""
     kind: str = ""
@@ -53,6 +57,7 @@ class Wish:
         return replace(
             wish,
             show=wish.show if wish.show in SHOWN else "",
+            of=wish.of if wish.of == MINE or _TEAM.fullmatch(wish.of) else "",
             q=wish.q.replace("\x00", "")[:LONGEST_SEARCH],
             kind=wish.kind if wish.kind in KINDS else "",
             liked="1" if wish.liked else "",
@@ -149,6 +154,10 @@ def _beyond(rows: Any, row: Generation, wish: Wish, *, back: bool = False) -> Qu
 def _matching(rows: QuerySet[Generation], wish: Wish, user: User) -> QuerySet[Generation]:
     if wish.show:
         rows = rows.filter(status__in=SHOWN[wish.show][1])
+    if wish.of == MINE:
+        rows = rows.filter(user=user)
+    elif wish.of:
+        rows = rows.filter(team=int(wish.of), visibility=Generation.Visibility.TEAM)
     if wish.q:
         rows = rows.filter(prompt__icontains=wish.q)
     if wish.model:
@@ -169,12 +178,30 @@ def _matching(rows: QuerySet[Generation], wish: Wish, user: User) -> QuerySet[Ge
     return rows
 
 
-def shelves(user: User) -> tuple[list[tuple[uuid.UUID, str]], list[str]]:
-    """The user's collections (id and name) and tags, by name, in one question."""
-    piles = Collection.objects.owned_by(user).order_by().values_list(Cast("pk", CharField()), "name")
-    tags = Tag.objects.filter(user=user).order_by().values_list(Value("", CharField()), "name")
-    rows = sorted(piles.union(tags, all=True), key=lambda row: row[1].casefold())
-    return (
-        [(uuid.UUID(key), name) for key, name in rows if key],
-        [name for key, name in rows if not key],
+class Shelves(NamedTuple):
+    """What the library can be narrowed to: id and name of collections and of teams that share, and names of tags."""
+
+    collections: list[tuple[uuid.UUID, str]]
+    teams: list[tuple[int, str]]
+    tags: list[str]
+
+
+def shelves(user: User) -> Shelves:
+    """The user's own, by name, in one question."""
+    arms = (
+        ("collection", Collection.objects.owned_by(user)),
+        ("team", user.teams.filter(sharing=True)),
+        ("tag", Tag.objects.filter(user=user)),
+    )
+    found = [
+        rows.order_by().values_list(Value(kind, CharField()), Cast("pk", CharField()), "name")
+        for kind, rows in arms
+    ]
+    named: dict[str, list[tuple[str, str]]] = {kind: [] for kind, _rows in arms}
+    for kind, key, name in sorted(found[0].union(*found[1:], all=True), key=lambda row: row[2].casefold()):
+        named[kind].append((key, name))
+    return Shelves(
+        [(uuid.UUID(key), name) for key, name in named["collection"]],
+        [(int(key), name) for key, name in named["team"]],
+        [name for _key, name in named["tag"]],
     )

@@ -26,6 +26,7 @@ from generations.lookups import user_of as _user
 from generations.models import Collection, Generation
 from generations.presets import IDEAS
 from kling_platform.errors import InvalidValue, PlatformError
+from kling_platform.text import whole_number
 
 # What one verb of the page takes at once.
 MOST_AT_ONCE = 200
@@ -46,7 +47,7 @@ def library(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"look": seen, "wish": wish}
     if request.headers.get("HX-Request"):
         return render(request, "generations/_page.html", context)
-    collections, tags = shelves(user)
+    collections, teams, tags = shelves(user)
     view = _view(request)
     context |= {
         "view": view,
@@ -60,6 +61,7 @@ def library(request: HttpRequest) -> HttpResponse:
         "sorts": SORTS.items(),
         "collections": collections,
         "collection": next((each for each in collections if str(each[0]) == wish.collection), None),
+        "teams": teams,
         "tags": tags,
         "has_any": bool(seen.page)
         or wish.narrows
@@ -162,12 +164,42 @@ def _delete(request: HttpRequest, chosen: list[Generation]) -> str:
     return ""
 
 
+def _share(request: HttpRequest, chosen: list[Generation]) -> str:
+    team = get_object_or_404(
+        _user(request).teams, pk=whole_number(request.POST.get("team", ""), most=10**9) or 0
+    )
+    shared, refusal = services.share_many(_own(request, chosen), team=team)
+    if refusal:
+        messages.warning(request, refusal)
+    said = ngettext(
+        "%(count)d video is shared with %(team)s.", "%(count)d videos are shared with %(team)s.", shared
+    )
+    return said % {"count": shared, "team": team.name} if shared else ""
+
+
+def _unshare(request: HttpRequest, chosen: list[Generation]) -> str:
+    own = _own(request, chosen)
+    for generation in own:
+        services.unshare(generation)
+    said = ngettext("%(count)d video is private now.", "%(count)d videos are private now.", len(own))
+    return said % {"count": len(own)}
+
+
+def _own(request: HttpRequest, chosen: list[Generation]) -> list[Generation]:
+    own = [generation for generation in chosen if generation.user_id == _user(request).pk]
+    if not own:
+        raise InvalidValue(_("Only your own videos can be shared or made private. Mark some of them."))
+    return own
+
+
 VERBS: dict[str, Callable[[HttpRequest, list[Generation]], str]] = {
     "like": _like,
     "collect": _collect,
     "uncollect": _uncollect,
     "tag": _tag,
     "untag": _untag,
+    "share": _share,
+    "unshare": _unshare,
     "delete": _delete,
 }
 

@@ -26,6 +26,7 @@ from generations.lookups import show_picture, user_of
 from generations.models import Generation, ShareLink
 from kling_platform import origin, ranges
 from kling_platform.errors import NotFound, PlatformError
+from kling_platform.text import whole_number
 
 ROBOTS = "noindex, nofollow, noarchive"
 
@@ -113,12 +114,11 @@ def shown_poster(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
 def make(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """A new link to an own video; its page shows it, ready to be copied."""
     generation = get_object_or_404(Generation.objects.owned_by(request.user), pk=generation_id)
-    days = request.POST.get("days", "")
     try:
         services.make_link(
             generation,
             actor=user_of(request),
-            days=int(days) if days.isascii() and days.isdecimal() and len(days) < 5 else 0,
+            days=whole_number(request.POST.get("days", ""), most=9_999) or 0,
             downloads="downloads" in request.POST,
             title=request.POST.get("title", ""),
         )

@@ -145,7 +145,8 @@ def _prefilled(request: HttpRequest) -> dict[str, Any]:
         "seconds": first.seconds[0],
         "size": first.sizes[0],
         "nonce": uuid.uuid4(),
-        "team": services.usual_team(_user(request)),
+        "team": (team := services.usual_team(_user(request))),
+        "shared": services.usually_shared(_user(request), team),
     }
     edits, continues = (_uuid(request.GET.get(name, "")) for name in ("from", "continue"))
     if source := continues or edits:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from accounts import services as people
 from accounts.models import User
 from generations import services
 from generations.models import Generation, Status
@@ -49,6 +50,43 @@ def test_a_filter_shows_one_state(alice: User) -> None:
     assert f"/g/{waiting.pk}" not in failed
     assert "Nothing matches" in client.get("/?show=ready").content.decode()
     assert f"/g/{waiting.pk}" in client.get("/?show=nonsense&kind=9&sort=x").content.decode()
+
+
+def test_it_is_narrowed_to_ones_own_or_to_a_team(alice: User, bob: User, boss: User) -> None:
+    film, other = people.make_team("Film", actor=boss), people.make_team("Other", actor=boss)
+    for user in (alice, bob):
+        people.add_member(film, user, actor=boss)
+    mine, shared, theirs = ask(alice), ask(alice, visibility="team"), ask(bob, visibility="team")
+    alone = ask(bob)
+    client = signed_in(alice)
+
+    def seen(query: str) -> set[object]:
+        page = client.get(f"/{query}").content.decode()
+        return {one.pk for one in (mine, shared, theirs, alone) if f'id="g-{one.pk}"' in page}
+
+    assert seen("") == {mine.pk, shared.pk, theirs.pk}
+    assert seen("?of=mine") == {mine.pk, shared.pk}
+    assert seen(f"?of={film.pk}") == {shared.pk, theirs.pk}
+    assert seen(f"?of={other.pk}") == set(), "a team of others narrows, and opens nothing"
+    assert seen("?of=nonsense") == seen("")
+    assert "Shared with Film" in client.get("/").content.decode()
+
+
+def test_many_are_shared_and_made_private_at_once(alice: User, bob: User, boss: User) -> None:
+    film = people.make_team("Film", actor=boss)
+    for user in (alice, bob):
+        people.add_member(film, user, actor=boss)
+    mine, theirs = [ask(alice), ask(alice)], ask(bob, visibility="team")
+    ids = [one.pk for one in (*mine, theirs)]
+    client = signed_in(alice)
+    assert 'name="shared" checked' not in client.get("/new").content.decode()
+    client.post("/many", {"verb": "share", "ids": ids, "team": film.pk})
+    assert Generation.objects.filter(user=alice, visibility="team").count() == 2
+    assert 'name="shared" checked' in client.get("/new").content.decode(), "the composer begins as last time"
+    client.post("/many", {"verb": "unshare", "ids": ids})
+    assert list(Generation.objects.filter(visibility="team")) == [theirs], "others' stay as they are"
+    people.remove_member(film, alice, actor=boss)
+    assert client.post("/many", {"verb": "share", "ids": ids, "team": film.pk}).status_code == 404
 
 
 @pytest.mark.parametrize("length", [1, 30])

@@ -20,7 +20,6 @@ from kling_platform.tables import Column, table
 ROOM = "manage_links"
 COLUMNS = (
     Column("made", gettext_lazy("Made"), ("created_at", "pk")),
-    Column("maker", gettext_lazy("By"), ("maker__username",)),
     Column("team", gettext_lazy("Team"), ("generation__team__name",), wide=True),
     Column("ends", gettext_lazy("Ends"), ("expires_at",)),
     Column("opened", gettext_lazy("Opened"), ("opened",), numeric=True),

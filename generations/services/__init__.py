@@ -170,7 +170,14 @@ from generations.services.storyboards import (
 )
 from generations.services.sweep import sweep_due
 from generations.services.tags import MOST_TAGS, add_tags, read_tags, remove_tag, set_tags
-from generations.services.teams import share, teams_to_share, unshare, usual_team
+from generations.services.teams import (
+    share,
+    share_many,
+    teams_to_share,
+    unshare,
+    usual_team,
+    usually_shared,
+)
 from generations.services.usage import (
     DAYS_A_RUN,
     USAGE_NAMES,
@@ -358,6 +365,7 @@ __all__ = [
     "sending_paused",
     "set_tags",
     "share",
+    "share_many",
     "shot_price",
     "start_storyboard",
     "stop_storyboard",
@@ -383,6 +391,7 @@ __all__ = [
     "usage_generations",
     "usage_report",
     "usual_team",
+    "usually_shared",
     "vary",
     "wake_deliver",
     "wake_dispatch",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Team, User
 from accounts.services import audit
 from generations.models import Generation
-from kling_platform.errors import Forbidden, InvalidValue, WrongState
+from kling_platform.errors import Forbidden, InvalidValue, PlatformError, WrongState
 
 OURS = ("team", "visibility")
 Visibility = Generation.Visibility
@@ -83,6 +83,13 @@ def usual_team(user: User) -> str:
     return team.name if team else ""
 
 
+def usually_shared(user: User, team: str) -> bool:
+    """Whether the newest that this person made for the team of this name is shown to it."""
+    made = Generation.objects.filter(user=user, made_for__name=team) if team else Generation.objects.none()
+    newest = made.newest_first().values_list("visibility", flat=True).first()
+    return newest == Visibility.TEAM
+
+
 def teams_to_share(generation: Generation) -> list[Team]:
     """Those of its owner's teams that it can be shared with."""
     teams = generation.user.teams.filter(sharing=True).order_by("name")
@@ -103,6 +110,19 @@ def share(generation: Generation, *, team: Team, actor: User | None = None) -> G
     if _see(generation, team=team, visibility=Visibility.TEAM):
         audit("share.team", generation.pk, actor=actor or generation.user, team=team.name)
     return generation
+
+
+def share_many(generations: Iterable[Generation], *, team: Team) -> tuple[int, str]:
+    """How many are shown to the team now, and why the others are not (empty when all are)."""
+    shared, refusal = 0, ""
+    for generation in generations:
+        try:
+            share(generation, team=team)
+        except PlatformError as why:
+            refusal = str(why)
+        else:
+            shared += 1
+    return shared, refusal
 
 
 @transaction.atomic
