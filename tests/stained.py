@@ -341,6 +341,8 @@ WITNESS = """
 STATE = f"""() => ({{
   ran: window.stained === 1, elements: document.querySelectorAll('[{MARK}]').length, broken,
   wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  widest: [...document.querySelectorAll('main *:not(nav *)')].filter((one) => one.getBoundingClientRect().right > innerWidth)
+    .slice(0, 3).map((one) => `<${{one.localName}} class="${{one.className}}">`).join(' '),
 }})"""
 
 
@@ -350,5 +352,5 @@ def look(page: Page, address: str) -> list[str]:
     state = page.evaluate(STATE)
     wrong = [f"{name}: {state[name]}" for name in ("ran", "elements", "broken") if state[name]]
     if state["wide"] > 0 and "/admin/" not in address:
-        wrong.append(f"{state['wide']} px too wide")
+        wrong.append(f"{state['wide']} px too wide: {state['widest']}")
     return [f"{address}: {line}" for line in wrong]

@@ -45,6 +45,7 @@ AUDITED: dict[str, str] = {
     "add_member": "team.add",
     "remove_member": "team.remove",
     "share": "share.team",
+    "share_many": "share.team",
     "unshare": "share.private",
     "make_link": "link.make",
     "revoke_link": "link.revoke",

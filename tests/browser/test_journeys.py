@@ -293,6 +293,7 @@ def test_it_can_be_used_by_keyboard_alone(page: Page, portal: str, alice: User, 
     expect(page.get_by_role("link", name="Change it first").first).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Prompt")).to_be_focused()
+    expect(page.locator("[data-price]")).not_to_be_empty()  # from then on it listens
     page.keyboard.press("Control+Enter")
     page.wait_for_url("**/g/*")
     assert Generation.objects.get().prompt.startswith("Last light")
