@@ -341,7 +341,8 @@ WITNESS = """
 STATE = f"""() => ({{
   ran: window.stained === 1, elements: document.querySelectorAll('[{MARK}]').length, broken,
   wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  widest: [...document.querySelectorAll('main *:not(nav *)')].filter((one) => one.getBoundingClientRect().right > innerWidth)
+  widest: [...document.querySelectorAll('main *:not(nav *)')]
+    .filter((one) => one.getBoundingClientRect().right > innerWidth)
     .slice(0, 3).map((one) => `<${{one.localName}} class="${{one.className}}">`).join(' '),
 }})"""
 
