@@ -102,6 +102,16 @@ def person(name: str, role: str = User.Role.MEMBER, credits: int = 1_000) -> Use
 
 
 @pytest.fixture
+def alone(transactional_db: None) -> None:
+    """No other session in this database (PostgreSQL): a server's threads may keep theirs for a while."""
+    if connection.vendor != "postgresql":
+        return
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+
+
+@pytest.fixture
 def alice(db: None) -> User:
     return person("alice")
 

@@ -166,7 +166,7 @@ def test_more_than_a_minute_is_a_minute(rf: Any) -> None:
         assert waiting.asked_seconds(rf.get("/", headers={"prefer": words})) == seconds
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "alone")
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_who_waits_holds_no_connection_and_the_fourth_is_answered_at_once(
