@@ -9,6 +9,7 @@ from accounts import services as people
 from accounts.models import AuditEntry, Quota, Transfer, User
 from tests.makers import ask
 from tests.office import messages, text
+from tests.wallets import end_period, wallet_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -136,8 +137,6 @@ def test_a_quota_is_for_one_owner_and_once_for_each_period(office: Client, alice
 
 
 def test_a_wallet_whose_period_is_over_counts_as_unused(office: Client, alice: User) -> None:
-    from tests.test_quotas import end_period, wallet_of
-
     ask(alice)
     end_period(wallet_of(alice))
     assert "0 of 1000" in text(office.get("/admin/accounts/quota/?q=alice"))
