@@ -22,9 +22,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import rates
 from accounts.models import User
 from generations import labels, services
-from generations.lookups import show_picture, user_of
+from generations.lookups import show_film, show_picture, user_of
 from generations.models import Generation, ShareLink
-from kling_platform import origin, ranges
+from kling_platform import origin
 from kling_platform.errors import NotFound, PlatformError
 from kling_platform.text import whole_number
 
@@ -85,14 +85,7 @@ def shown_video(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
     if keep and not link.downloads:
         raise NotFound(_("This link is for watching only."))
     sent = labels.outgoing(link.generation, link.generation.video)
-    response = ranges.serve(
-        request,
-        sent.file,
-        content_type="video/mp4",
-        etag=sent.etag,
-        filename=f"{link.title or 'video'}.mp4",
-        as_attachment=keep,
-    )
+    response = show_film(request, sent, filename=f"{link.title or 'video'}.mp4", keep=keep)
     response["Cache-Control"] = "private, no-cache"  # asked for again each time: a link may end
     return response
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import cast
+from datetime import datetime
+from typing import Any, cast
 
 from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest
@@ -11,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 
 from accounts.models import User
+from generations import labels, services
 from generations.models import Generation, Video
 from kling_platform import ranges
 
@@ -41,12 +43,46 @@ def find_video(generation: Generation) -> Video:
     return video
 
 
+def choices_of(user: User) -> dict[str, Any]:
+    """What a form for many videos lets this person choose among: makes (model and mode), sizes, lengths in seconds."""
+    offered = services.rules_to_show(user).offered
+    return {
+        "makes": [
+            {"key": f"{model.name}/{mode.name}", "label": model.label, "mode": mode}
+            for model in offered
+            for mode in model.modes
+        ],
+        "sizes": dict.fromkeys(size for model in offered for size in model.sizes),
+        "lengths": dict.fromkeys(str(seconds) for model in offered for seconds in model.seconds),
+    }
+
+
 def to_uuid(text: str) -> uuid.UUID | None:
     """The id that a text is, if it is one."""
     try:
         return uuid.UUID(text)
     except ValueError:
         return None
+
+
+def show_film(
+    request: HttpRequest,
+    sent: labels.Outgoing,
+    *,
+    filename: str,
+    keep: bool = False,
+    last_modified: datetime | None = None,
+) -> HttpResponseBase:
+    """An MP4, whole or a range of it, to be played or (``keep``) saved."""
+    return ranges.serve(
+        request,
+        sent.file,
+        content_type="video/mp4",
+        etag=sent.etag,
+        filename=filename,
+        as_attachment=keep,
+        last_modified=last_modified,
+    )
 
 
 def show_picture(request: HttpRequest, file: FieldFile, *, etag: str) -> HttpResponseBase:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import services as people
 from generations import matrix, services
 from generations.again_views import wall_url
-from generations.lookups import MOST_WATCHED, to_uuid, user_of
+from generations.lookups import MOST_WATCHED, choices_of, to_uuid, user_of
 from generations.models import Batch, Generation
 from kling_platform.errors import PlatformError
 from kling_platform.text import check_text
@@ -89,15 +89,8 @@ def _page(
     error: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    offered = services.rules_to_show(user_of(request)).offered
     context = {
-        "makes": [
-            {"key": f"{model.name}/{mode.name}", "label": model.label, "mode": mode}
-            for model in offered
-            for mode in model.modes
-        ],
-        "sizes": dict.fromkeys(size for model in offered for size in model.sizes),
-        "lengths": dict.fromkeys(str(seconds) for model in offered for seconds in model.seconds),
+        **choices_of(user_of(request)),
         "columns": ", ".join(matrix.COLUMNS),
         "wanted": wanted,
         "quote": quote,

@@ -17,9 +17,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import services as people
 from generations import labels, services
-from generations.lookups import find, to_uuid, user_of
+from generations.lookups import choices_of, find, show_film, to_uuid, user_of
 from generations.models import Generation, Shot, Storyboard
-from kling_platform import ranges
 from kling_platform.errors import InvalidValue, PlatformError
 
 PAGE = 60
@@ -99,15 +98,8 @@ def _form(
     param = (refusal.param or "") if refusal else ""
     if shot := re.fullmatch(r"shots\.(\d+)\.\w+", param):
         rows[int(shot[1])]["error"] = str(refusal)
-    offered = services.rules_to_show(user_of(request)).offered
     context = {
-        "makes": [
-            {"key": f"{model.name}/{mode.name}", "label": model.label, "mode": mode}
-            for model in offered
-            for mode in model.modes
-        ],
-        "sizes": dict.fromkeys(size for model in offered for size in model.sizes),
-        "seconds": dict.fromkeys(str(seconds) for model in offered for seconds in model.seconds),
+        **choices_of(user_of(request)),
         "wanted": wanted,
         "rows": rows,
         "begins_with": begins_with,
@@ -223,13 +215,8 @@ def film(request: HttpRequest, storyboard_id: uuid.UUID) -> HttpResponseBase:
         board.film, of=board.pk, sha256=board.film_sha256, size=board.film_bytes, wanted=_is_labelled(board)
     )
     words = re.sub(r"\W+", "-", board.title)[:48].strip("-")
-    return ranges.serve(
-        request,
-        sent.file,
-        content_type="video/mp4",
-        etag=sent.etag,
-        filename=f"{words}-{str(board.pk)[:8]}.mp4",
-        as_attachment="download" in request.GET,
+    return show_film(
+        request, sent, filename=f"{words}-{str(board.pk)[:8]}.mp4", keep="download" in request.GET
     )
 
 

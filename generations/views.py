@@ -25,7 +25,7 @@ from generations.again_views import Again
 from generations.forms import FRAMES, ComposerForm, options, texts
 from generations.library import cards
 from generations.link_views import link_context
-from generations.lookups import MOST_WATCHED
+from generations.lookups import MOST_WATCHED, show_film
 from generations.lookups import find as _find
 from generations.lookups import find_video as _video
 from generations.lookups import show_picture as _picture
@@ -33,7 +33,6 @@ from generations.lookups import to_uuid as _uuid
 from generations.lookups import user_of as _user
 from generations.models import Generation, Preset
 from generations.presets import LOOKS, MOVES
-from kling_platform import ranges
 from kling_platform.errors import PlatformError
 
 STOP_POLLING = 286
@@ -260,14 +259,7 @@ def content(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponseBase:
     generation = _find(request, generation_id)
     video = _video(generation)
     sent = labels.outgoing(generation, video)
-    return ranges.serve(
-        request,
-        sent.file,
-        content_type="video/mp4",
-        etag=sent.etag,
-        filename=zips.file_name(generation),
-        as_attachment="download" in request.GET,
-    )
+    return show_film(request, sent, filename=zips.file_name(generation), keep="download" in request.GET)
 
 
 @login_required

@@ -7,6 +7,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from generations import labels
+from generations.lookups import show_film
 from generations.models import OPEN, Generation, Status, Video
 from kling_platform import ranges
 from kling_platform.errors import WrongState
@@ -16,14 +17,7 @@ def serve_video(request: HttpRequest, generation: Generation) -> HttpResponseBas
     """The MP4, whole or a range of it; ``WrongState`` where there is none."""
     video = _video(generation)
     sent = labels.outgoing(generation, video)
-    response = ranges.serve(
-        request,
-        sent.file,
-        content_type="video/mp4",
-        etag=sent.etag,
-        filename=f"{generation.pk}.mp4",
-        last_modified=video.stored_at,
-    )
+    response = show_film(request, sent, filename=f"{generation.pk}.mp4", last_modified=video.stored_at)
     response["Cache-Control"] = "private, no-cache"  # may be kept, and is asked for again each time
     return response
 

@@ -13,7 +13,6 @@ from accounts.models import User
 from generations import services
 from generations.models import Generation, Status, Storyboard
 from tests.browser.test_journeys import look
-from tests.conftest import person
 from tests.makers import ask
 
 if TYPE_CHECKING:
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 SignIn = Callable[[User], None]
-
-
-@pytest.fixture
-def alice(transactional_db: None) -> User:
-    return person("alice")
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SignIn = Callable[[User], None]
 
 
-@pytest.fixture
-def alice(transactional_db: None) -> User:
-    return person("alice")
-
-
 def test_a_draft_survives_a_reload_with_its_picture_and_ends_with_the_video(
     page: Page, portal: str, alice: User, sign_in: SignIn, tmp_path: Path
 ) -> None:

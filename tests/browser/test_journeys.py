@@ -21,7 +21,7 @@ from accounts.models import ApiKey, User
 from generations import services
 from generations.models import Generation, InputImage, Status
 from tests.browser.conftest import accessibility, too_wide
-from tests.conftest import PASSWORD, person
+from tests.conftest import PASSWORD
 from tests.makers import ask, claim_one
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 SignIn = Callable[[User], None]
 CHINESE = "一只可爱的小猫在草地上玩耍，镜头缓慢推近"
-
-
-@pytest.fixture
-def alice(transactional_db: None) -> User:
-    return person("alice")
 
 
 def picture(folder: Path, width: int = 640, height: int = 480, colour: str = "teal") -> Path:

@@ -15,7 +15,6 @@ from accounts.models import User
 from generations import services
 from generations.models import Collection, Favourite, Generation
 from tests.browser.conftest import accessibility, too_wide
-from tests.conftest import person
 from tests.makers import ask
 
 if TYPE_CHECKING:
@@ -26,11 +25,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SignIn = Callable[[User], None]
 # What breaks pages: no space for 2,500 characters, both directions, joined emoji, signs without a width.
 AWKWARD = ("W" * 2_500, "مرحبا " * 40, "👩‍👩‍👧‍👦" * 60, "a\u200b" * 300, "\u202eturned round\u202c")
-
-
-@pytest.fixture
-def alice(transactional_db: None) -> User:
-    return person("alice")
 
 
 def many(user: User, count: int) -> list[Generation]:

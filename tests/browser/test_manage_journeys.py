@@ -27,16 +27,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SignIn = Callable[[User], None]
 
 
-@pytest.fixture
-def alice(transactional_db: None) -> User:
-    return person("alice")
-
-
-@pytest.fixture
-def boss(transactional_db: None) -> User:
-    return person("boss", role=User.Role.ADMIN)
-
-
 def test_a_member_asks_and_the_manager_gives(page: Page, portal: str, alice: User, sign_in: SignIn) -> None:
     maria = person("maria", role=User.Role.MANAGER)
     Team.objects.create(name="Blue").members.add(maria, alice)

@@ -23,11 +23,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SignIn = Callable[[User], None]
 
 
-@pytest.fixture
-def boss(transactional_db: None) -> User:
-    return person("boss", role=User.Role.ADMIN)
-
-
 def test_a_table_is_mended_looked_at_and_done(page: Page, portal: str, boss: User, sign_in: SignIn) -> None:
     alice = person("alice")
     sign_in(boss)

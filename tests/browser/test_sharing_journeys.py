@@ -25,11 +25,6 @@ SignIn = Callable[[User], None]
 
 
 @pytest.fixture
-def alice(transactional_db: None) -> User:
-    return person("alice")
-
-
-@pytest.fixture
 def team(alice: User) -> Team:
     """Alice's and Bob's, whose videos are labelled."""
     boss = person("boss", role="admin")

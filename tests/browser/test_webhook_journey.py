@@ -11,18 +11,12 @@ from playwright.sync_api import expect
 from accounts.models import User
 from generations.models import WebhookEndpoint
 from tests.browser.conftest import accessibility, too_wide
-from tests.conftest import person
 from tests.receivers import Listen, Receiver, move_on, work_off
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def alice(transactional_db: None) -> User:
-    return person("alice")
 
 
 def test_a_webhook_is_added_tested_watched_and_sent_again(
