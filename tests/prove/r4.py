@@ -110,9 +110,9 @@ class LedgerMachine(RuleBasedStateMachine):
         key = (owner, "total")
         if key in self.books.quotas:
             living = TopUp.objects.filter(grant__wallet__quota=self.quota(key), last_seq=None)
-            a_minute_ago = timezone.now() - timedelta(minutes=1)
+            begin = timezone.now() - timedelta(minutes=5)  # they differ by up to three
             for ended in living.filter(ends_at__lte=NEVER + timedelta(minutes=minutes)).order_by("pk"):
-                ended.ends_at -= NEVER - a_minute_ago  # in the order in which they were to end
+                ended.ends_at -= NEVER - begin  # in the order in which they were to end
                 ended.save(update_fields=["ends_at"])
             self.books.end_top_ups(key, minutes)
             if swept:
