@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from accounts.models import AuditEntry, User
 from generations import services
-from generations.models import AttachWish, Generation, Status, Upstream, WebhookDelivery, WebhookTry
+from generations.models import Alarm, AttachWish, Generation, Status, Upstream, WebhookDelivery, WebhookTry
 from generations.services.operations import forget_pause
 from tests.conftest import person
 from tests.makers import ask, claim_one, storing
+from tests.office import text
 from tests.portal import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +87,50 @@ def test_a_stuck_video_is_tried_at_once(alice: User, boss: User) -> None:
     office.post(f"/manage/operations/stores/{generation.pk}")
     assert OrmQ.objects.count() == 1
     assert services.claim_store(generation.pk) is not None
+
+
+def test_what_was_lost_for_good_is_listed_beside_what_is_still_tried(alice: User, boss: User) -> None:
+    lost = storing(alice)
+    for _ in range(3):
+        Generation.objects.filter(pk=lost.pk).update(next_check_at=lost.created_at)
+        assert services.claim_store(lost.pk)
+        services.record_store_failed(lost.pk, message="404, twice", gone=True)
+    office = signed_in(boss)
+    page = text(office.get("/manage/operations"))
+    assert "Every finished video is in storage." in page
+    assert "3 tries · 15 credits returned" in page and "404, twice" in page
+
+
+def test_one_time_for_the_whole_page(alice: User, boss: User) -> None:
+    """What was lost, failed, rang or was given up five days ago is of the last week, and not of the last day."""
+    long_ago = timezone.now() - timedelta(days=5)
+    lost = storing(alice)
+    for _ in range(3):
+        Generation.objects.filter(pk=lost.pk).update(next_check_at=lost.created_at)
+        services.claim_store(lost.pk)
+        services.record_store_failed(lost.pk, message="gone five days ago", gone=True)
+    Generation.objects.filter(pk=lost.pk).update(finished_at=long_ago)
+    Alarm.objects.update(last_at=long_ago)
+    hook = services.register_webhook(alice, url="https://example.com/hook")
+    delivery = WebhookDelivery.objects.create(
+        endpoint=hook, event="generation.failed", status="failed", created_at=long_ago
+    )
+    WebhookTry.objects.create(delivery=delivery, number=10, outcome="refused", status=502, at=long_ago)
+    office = signed_in(boss)
+    today, week = (text(office.get(f"/manage/operations{query}")) for query in ("", "?span=week"))
+    for said in ("gone five days ago", "video_gone", "could not be fetched any more", "1 event given up"):
+        assert said not in today and said in week, said
+    assert "Webhooks given up 0" in today and "Webhooks given up 1" in week
+    moving = office.get("/manage/operations?span=week", headers={"HX-Request": "true"})
+    assert "video_gone" in moving.content.decode()
+    office.post("/manage/operations/webhooks")
+    delivery.refresh_from_db()
+    assert delivery.status == "failed", "only what the page shows is sent again"
+    answer = office.post("/manage/operations/webhooks?span=week")
+    assert answer.headers["Location"] == "/manage/operations?span=week"
+    delivery.refresh_from_db()
+    assert delivery.status == "waiting"
+    assert office.get("/manage/operations?span=century").context["chosen"] == "day"
 
 
 def test_it_is_for_admins_alone(alice: User) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import rooms
@@ -20,6 +23,12 @@ from kling_platform.errors import PlatformError
 
 ROOM = "manage_operations"
 MOST_SHOWN = 20
+# How far back the page looks: the words of ``services.SPANS``.
+SPAN_LABELS = {
+    "day": gettext_lazy("24 hours"),
+    "week": gettext_lazy("7 days"),
+    "month": gettext_lazy("30 days"),
+}
 # An operator's three ways out of a doubt, by the last word of the address.
 WAYS: dict[str, Callable[..., object]] = {
     "attach": services.attach_id,
@@ -32,21 +41,35 @@ WAYS: dict[str, Callable[..., object]] = {
 @rooms.look(ROOM)
 def operations(request: HttpRequest) -> HttpResponse:
     """The whole page, or for htmx the part that moves."""
-    unheard = services.unheard_webhooks(MOST_SHOWN)
+    span = services.SPANS[_chosen(request)]
+    unheard = services.unheard_webhooks(MOST_SHOWN, span)
     context: dict[str, Any] = {
-        "health": services.health(),
+        "health": services.health(span),
         "unheard": unheard,
         "given_up": sum(each.many for each in unheard),
     }
     if request.headers.get("HX-Request"):
         return render(request, "manage/_operations.html", context)
-    return render(request, "manage/operations.html", context | _stuck())
+    chosen = {"chosen": _chosen(request), "spans": SPAN_LABELS, "here": _here(request)}
+    return render(request, "manage/operations.html", context | chosen | _stuck(span))
 
 
-def _stuck() -> dict[str, Any]:
+def _chosen(request: HttpRequest) -> str:
+    """The time that the page is about; the first one where the address names none."""
+    asked = request.GET.get("span", "")
+    return asked if asked in services.SPANS else next(iter(services.SPANS))
+
+
+def _here(request: HttpRequest) -> str:
+    """What keeps the choice: the end of every address of the page."""
+    return f"?span={_chosen(request)}"
+
+
+def _stuck(span: timedelta) -> dict[str, Any]:
     return {
         "doubts": list(services.open_doubts()[:MOST_SHOWN]),
         "stuck": list(services.stuck_stores()[:MOST_SHOWN]),
+        "lost": list(services.lost_videos(span)[:MOST_SHOWN]),
         "storage": services.storage(),
     }
 
@@ -92,7 +115,8 @@ def replay(request: HttpRequest, webhook_id: uuid.UUID | None = None) -> HttpRes
     """Send again what one endpoint, or all of them, never took."""
     endpoint = get_object_or_404(WebhookEndpoint, pk=webhook_id) if webhook_id else None
     said = _("It is being sent again; what still fails comes back here after its ten tries.")
-    return _done(request, services.replay_webhooks, said, endpoint=endpoint)
+    span = services.SPANS[_chosen(request)]
+    return _done(request, services.replay_webhooks, said, endpoint=endpoint, span=span)
 
 
 def _find(generation_id: uuid.UUID) -> Generation:
@@ -108,4 +132,4 @@ def _done(
         messages.error(request, str(refusal))
     else:
         messages.success(request, said)
-    return redirect("manage_operations")
+    return redirect(reverse("manage_operations") + _here(request))

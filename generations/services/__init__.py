@@ -68,11 +68,13 @@ from generations.services.forecasts import Forecast, forecast, forecast_new
 from generations.services.leaving import Belongings, Farewell, belongings, farewell, hand_over
 from generations.services.once import Answered, KeyReused, Once, digest_of, forget_answers, make_once
 from generations.services.operations import (
+    SPANS,
     Health,
     Pause,
     Storage,
     Unheard,
     health,
+    lost_videos,
     open_doubts,
     pause_sending,
     replay_webhooks,
@@ -216,6 +218,7 @@ __all__ = [
     "NOTICE",
     "SIGNING",
     "SOON_SECONDS",
+    "SPANS",
     "USAGE_NAMES",
     "VARIATIONS",
     "Alternative",
@@ -297,6 +300,7 @@ __all__ = [
     "links_managed_by",
     "links_to",
     "look_again",
+    "lost_videos",
     "make_collection",
     "make_link",
     "make_once",

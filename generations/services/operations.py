@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -32,13 +32,16 @@ from generations.models import (
     Worker,
 )
 from generations.services.operators import check_operator
+from generations.services.outcomes import VIDEO_GONE
 from generations.services.requests import UNDO_DELETE
 from generations.services.wakeups import wake_dispatch, wake_store
 from generations.services.webhooks import begin_anew
 from kling_platform.errors import InvalidValue, WrongState
 from kling_platform.text import check_text
 
-LATELY = timedelta(hours=24)
+# How far back an operator may look; the first one is what is shown unasked.
+SPANS = {"day": timedelta(hours=24), "week": timedelta(days=7), "month": timedelta(days=30)}
+WORKER_FORGOTTEN_AFTER = timedelta(hours=24)
 WORKER_GONE_AFTER = timedelta(minutes=2)
 # A video that is not stored after so many tries is worth an operator's look.
 STUCK_STORES = 3
@@ -115,6 +118,14 @@ def stuck_stores() -> QuerySet[Generation]:
     return rows.select_related("user").order_by("next_check_at", "pk")
 
 
+def lost_videos(span: timedelta) -> QuerySet[Generation]:
+    """Made and paid upstream, and gone before they could be fetched; the last lost first. Users got a refund."""
+    rows = Generation.objects.filter(
+        status=Status.FAILED, error_code=VIDEO_GONE, finished_at__gte=Now() - span
+    )
+    return rows.select_related("user").order_by("-finished_at", "pk")
+
+
 @transaction.atomic
 def store_now(generation: Generation, *, actor: User) -> None:
     """Try at once, instead of when its turn comes; ``WrongState`` where there is nothing to store."""
@@ -141,10 +152,22 @@ class Unheard:
         return self.endpoint.url.split("/", 3)[2].rpartition("@")[2]
 
 
-def unheard_webhooks(most: int) -> list[Unheard]:
-    """Endpoints to which something was given up within the days that it is kept, the most events first."""
-    given_up = Q(deliveries__status=WebhookDelivery.Status.FAILED)
-    rows = WebhookEndpoint.objects.filter(given_up, deleted_at__isnull=True).select_related("user")
+def _given_up(span: timedelta) -> QuerySet[WebhookDelivery]:
+    """What endpoints that are still there never took, and was given up within the span.
+
+    That was at its last try, or when its endpoint was stopped: then it may never have been tried.
+    """
+    since = Now() - span
+    tried = Exists(WebhookTry.objects.filter(delivery=OuterRef("pk"), at__gte=since))
+    lately = Q(tried) | Q(created_at__gte=since) | Q(endpoint__stopped_at__gte=since)
+    rows = WebhookDelivery.objects.filter(lately, status=WebhookDelivery.Status.FAILED)
+    return rows.filter(endpoint__deleted_at__isnull=True)
+
+
+def unheard_webhooks(most: int, span: timedelta) -> list[Unheard]:
+    """Endpoints to which something was given up within the span, the most events first."""
+    given_up = Q(deliveries__in=_given_up(span))
+    rows = WebhookEndpoint.objects.filter(given_up).select_related("user")
     tries = WebhookTry.objects.filter(delivery__endpoint=OuterRef("pk")).order_by("-pk")
     last = {name: Subquery(tries.values(name)[:1]) for name in ("outcome", "status")}
     found = rows.annotate(many=Count("deliveries"), last_outcome=last["outcome"], last_status=last["status"])
@@ -156,15 +179,13 @@ def unheard_webhooks(most: int) -> list[Unheard]:
 
 
 @transaction.atomic
-def replay_webhooks(*, actor: User, endpoint: WebhookEndpoint | None = None) -> int:
-    """Send again what was given up, to one endpoint or to all that are called; how many events.
+def replay_webhooks(*, actor: User, span: timedelta, endpoint: WebhookEndpoint | None = None) -> int:
+    """Send again what was given up within the span, to one endpoint or to all that are called; how many events.
 
     A stopped endpoint is its owner's to resume: nothing is sent to it. ``WrongState`` where nothing is left to send.
     """
     check_operator(actor)
-    rows = WebhookDelivery.objects.filter(
-        status=WebhookDelivery.Status.FAILED, endpoint__in=WebhookEndpoint.objects.called()
-    )
+    rows = _given_up(span).filter(endpoint__in=WebhookEndpoint.objects.called())
     many = begin_anew(rows.filter(endpoint=endpoint) if endpoint else rows)
     if not many:
         raise WrongState(
@@ -213,7 +234,7 @@ def worker_seen(worker: Worker) -> None:
     changed = Worker.objects.filter(pk=worker.pk).update(seen_at=Now(), restarts=worker.restarts)
     if not changed:
         worker.save(force_insert=True)
-        Worker.objects.filter(seen_at__lt=Now() - LATELY).delete()
+        Worker.objects.filter(seen_at__lt=Now() - WORKER_FORGOTTEN_AFTER).delete()
 
 
 def worker_gone(worker_id: uuid.UUID) -> None:
@@ -257,15 +278,15 @@ class Health:
         return beat is not None and self.now - beat <= WORKER_GONE_AFTER
 
 
-def health() -> Health:
-    """How it goes now, and went within the last day."""
+def health(span: timedelta = SPANS["day"]) -> Health:
+    """How it goes now, and how it went within the span."""
     rows = Upstream.objects.select_related("paused_by").annotate(now=Now()).filter(pk=1)
     upstream = rows.first()
     if upstream is None:
         Upstream.objects.get_or_create(pk=1)
         upstream = rows.get()
     now: datetime = upstream.now
-    since = now - LATELY
+    since = now - span
     states = {str(row["status"]): row for row in _open_states()}
     outcomes = _outcomes(since)
     tried, made = sum(count for _code, count in outcomes), dict(outcomes).get("", 0)

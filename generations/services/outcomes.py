@@ -28,6 +28,7 @@ BACKOFF_SECONDS = (2, 5, 15, 30, 60)
 STORE_LEASE = timedelta(minutes=5)
 STORE_BACKOFF_SECONDS = (5, 15, 60, 300, 900, 3600)
 GONE_ATTEMPTS = 3
+VIDEO_GONE = "video_gone"  # the code of an error: made, and never fetched
 
 
 def _held_by(claim: dispatch.Claim) -> Q:
@@ -210,9 +211,9 @@ def record_store_failed(generation_id: uuid.UUID, *, message: str, gone: bool, f
             generation_id,
             Status.STORING,
             Status.FAILED,
-            note="video_gone",
+            note=VIDEO_GONE,
             detail={"message": message},
-            error_code="video_gone",
+            error_code=VIDEO_GONE,
             error_message=message[:1000],
         )
         if failed:
