@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
@@ -30,7 +31,17 @@ AT_ONCE = 200  # quotas in one operation
 class QuotaAdmin(ReadOnlyAdmin):
     """Looked at here; set, granted and corrected through an operation's page."""
 
-    list_display = ("owner_name", "used", "left", "held", "credits", "period", "resets", "lifted_at")
+    list_display = (
+        "owner_name",
+        "used",
+        "left",
+        "held",
+        "credits",
+        "period",
+        "resets",
+        "runs_out",
+        "lifted_at",
+    )
     list_filter = ("period", ("lifted_at", admin.EmptyFieldListFilter))
     list_select_related = ("user", "team", "api_key__user")
     search_fields = ("user__username", "user__email", "team__name", "api_key__label", "api_key__lookup")
@@ -78,6 +89,11 @@ class QuotaAdmin(ReadOnlyAdmin):
     def resets(self, quota: Quota) -> str:
         end = quota.open_until  # type: ignore[attr-defined]
         return date_format(localtime(end), "DATETIME_FORMAT") if end else "-"
+
+    @admin.display(description=gettext_lazy("used up, at this pace"))
+    def runs_out(self, quota: Quota) -> str:
+        out = glance(quota).runs_out_at(timezone.now())
+        return date_format(localtime(out), "DATE_FORMAT") if out else "-"
 
     # --- a new one --------------------------------------------------------------
 

@@ -57,10 +57,10 @@ class Balance:
     def runs_out_at(self, now: datetime) -> datetime | None:
         """When the rest is used up, should it go on as in this period so far.
 
-        None before a day of it is known, when nothing was used, or when the period ends earlier.
+        None before a day of it is known, when nothing was used or nothing is left, or when the period ends earlier.
         """
         elapsed = self.known_for(now)
-        if elapsed < ENOUGH_TO_TELL or not self.used:
+        if elapsed < ENOUGH_TO_TELL or not self.used or not self.wallet.available:
             return None
         out = now + elapsed * (self.wallet.available / self.used)
         return out if self.resets_at is None or out < self.resets_at else None
@@ -72,23 +72,17 @@ class Balance:
     @property
     def scope(self) -> str:
         """``user``, ``team`` or ``key``."""
-        return "user" if self.quota.user_id else "team" if self.quota.team_id else "key"
+        return self.quota.scope
 
     @property
     def name(self) -> str:
         """A person's words for it, for the middle of a sentence: "your monthly quota"."""
-        periods_ = {
-            "day": _("daily quota"),
-            "week": _("weekly quota"),
-            "month": _("monthly quota"),
-            "total": _("total quota"),
-        }
         whose = {
             "user": pgettext("whose quota", "your"),
             "team": pgettext("whose quota", "your team's"),
             "key": pgettext("whose quota", "this key's"),
         }[self.scope]
-        return _("%(whose)s %(quota)s") % {"whose": whose, "quota": periods_[self.quota.period]}
+        return _("%(whose)s %(quota)s") % {"whose": whose, "quota": Quota.Period(self.quota.period).quota}
 
 
 def paying_wallets(
@@ -106,7 +100,8 @@ def paying_wallets(
     found = _current(Quota.objects.standing().filter(owners))
     if not any(quota.user_id for quota in found.values()):
         raise NoQuota(
-            _("You have no quota yet, so nothing was made and nothing was charged. Ask an admin for one.")
+            _("You have no quota yet, so nothing was made and nothing was charged. Ask for one:"),
+            link=links.full(way_to_more(None)),
         )
     return found
 
@@ -120,6 +115,17 @@ def balances(user: User, *, api_key: ApiKey | None = None) -> list[Balance]:
     wallets = Wallet.objects.in_bulk(found)
     known = [Balance(quota, wallets[wallet_id]) for wallet_id, quota in found.items()]
     return sorted(known, key=_in_order)
+
+
+def tightest(user: User) -> Balance | None:
+    """Of the quotas that pay for the user and their teams the one with the least left.
+
+    None where none is the user's own: then nothing pays.
+    """
+    known = balances(user)
+    if not any(balance.scope == "user" for balance in known):
+        return None
+    return min(known, key=lambda balance: balance.wallet.available)
 
 
 def _in_order(balance: Balance) -> tuple[int, int, int]:
@@ -143,12 +149,9 @@ def balance(quota: Quota) -> Balance:
 
 def default_in_words() -> str:
     """“200 a day, 3,000 a month”, in the reader's language."""
-    return ", ".join(f"{intcomma(credits)} {per(period)}" for period, credits in default()[0].items())
-
-
-def per(period: str) -> str:
-    """“a day”, “in total”: for after a number of credits."""
-    return {"day": _("a day"), "week": _("a week"), "month": _("a month"), "total": _("in total")}[period]
+    return ", ".join(
+        f"{intcomma(credits)} {Quota.Period(period).per}" for period, credits in default()[0].items()
+    )
 
 
 OPEN_WALLETS = Prefetch("wallets", Wallet.objects.filter(closed_at__isnull=True), to_attr="open_wallets")
@@ -329,8 +332,10 @@ def shortfall(balance: Balance, price: int, *, left: int) -> InsufficientQuota:
     )
 
 
-def way_to_more(balance: Balance, missing: int) -> str:
-    """Where more can be had: the form that asks for it, or the page of the key."""
+def way_to_more(balance: Balance | None, missing: int = 0) -> str:
+    """Where more can be had: the form that asks for it, or the page of the key; None asks for a first quota."""
+    if balance is None:
+        return "/account?ask#ask"
     if balance.scope == "key":
         return f"/account/keys/{balance.quota.api_key_id}"
     return f"/account?ask={missing}&quota={balance.quota.pk}#ask"

@@ -70,8 +70,10 @@ def account(request: HttpRequest) -> HttpResponse:
 
 def _account(request: HttpRequest) -> dict[str, Any]:
     user = cast(User, request.user)
+    balances = quotas.balances(user)
     return {
-        "balances": quotas.balances(user),
+        "balances": balances,
+        "has_own": any(balance.scope == "user" for balance in balances),
         "waiting": list(CreditRequest.objects.open().filter(user=user).order_by("pk")),
         "ask_credits": request.GET.get("ask", ""),
         "ask_quota": request.GET.get("quota", ""),

@@ -170,8 +170,7 @@ def _composer(
     request: HttpRequest, form: ComposerForm, *, status: int = 200, files_lost: bool = False
 ) -> HttpResponse:
     rules = services.rules_to_show(_user(request))
-    balances = quotas.balances(_user(request))
-    tightest = min(balances, key=lambda balance: balance.wallet.available, default=None)
+    tightest = quotas.tightest(_user(request))
     left = tightest.wallet.available if tightest else None
     context = {
         "form": form,
@@ -183,7 +182,7 @@ def _composer(
         "frames": [_frame_context(form, position) for position in range(len(FRAMES))],
         "files_lost": files_lost,
         "left": left,
-        "ask_url": quotas.way_to_more(tightest, 100) if tightest else "",
+        "ask_url": quotas.way_to_more(tightest, 100),
         "teams": _user(request).teams.order_by("name"),
         "composer": {"rules": catalogue.offer(rules), "left": left, "texts": texts()},
     }

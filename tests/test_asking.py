@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 
 from accounts import quotas, services
 from accounts.models import ApiKey, AuditEntry, CreditRequest, Notice, Team, User, Wallet
@@ -17,6 +19,7 @@ from kling_platform.errors import InvalidValue, WrongState
 from tests.api import Api, error
 from tests.conftest import person
 from tests.makers import ask
+from tests.office import text
 from tests.portal import CHEAP, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
@@ -116,11 +119,28 @@ def test_a_quota_that_runs_out_is_told_once_at_each_level(alice: User) -> None:
     ask(alice)
     assert services.warn_of_low_quotas() == 1
     assert services.warn_of_low_quotas() == 0
-    assert told(alice) == ["80 % of a quota are used: 10 credits are left."]
+    assert told(alice) == ["80 % of your monthly quota are used: 10 credits are left."]
     services.set_quota(alice, credits=90)
     assert services.warn_of_low_quotas() == 1
-    assert told(alice)[0] == "100 % of a quota are used: 0 credits are left."
+    assert told(alice)[0] == "100 % of your monthly quota are used: 0 credits are left."
     assert Wallet.objects.get(closed_at=None, quota__user=alice).warned == 100
+
+
+def test_a_notice_names_the_quota_that_runs_out(alice: User, maria: User) -> None:
+    """Whose, and of which period: the team's to those who manage it, a key's to its owner."""
+    key, _text = services.make_key(alice, label="Render script")
+    services.set_quota(Team.objects.get(), credits=15, period="week")
+    services.set_quota(key, credits=15, period="total")
+    body = {"model": "kling-v2-5-turbo-std", "prompt": "a lighthouse", "team": "Blue"}
+    assert Api(_text).post("/v1/video/generations", body).status_code == 200
+    assert services.warn_of_low_quotas() == 2
+    assert told(maria) == ["100 % of the weekly quota of the team “Blue” are used: 0 credits are left."]
+    assert told(alice) == [
+        "100 % of the total quota of the key “Render script” are used: 0 credits are left."
+    ]
+    assert Notice.objects.get(user=alice).link == f"/account/keys/{key.pk}"
+    with translation.override("zh-hans"):
+        assert told(maria) == ["团队“Blue”的每周额度已使用 100%，剩余 0 点。"]
 
 
 def test_when_it_runs_out_is_told_from_the_pace_of_the_period(alice: User) -> None:
@@ -135,6 +155,27 @@ def test_when_it_runs_out_is_told_from_the_pace_of_the_period(alice: User) -> No
     assert balance.runs_out_at(now) == now + timedelta(days=2)
     balance.wallet.ends_at = now + timedelta(days=1)
     assert balance.runs_out_at(now) is None, "the period ends before"
+
+
+def test_lists_say_when_each_quota_runs_out(alice: User, bob: User, boss: User) -> None:
+    """On the page of one and in the list of all, which asks no more questions for more people."""
+    begun = timezone.now() - timedelta(days=10)
+    office = signed_in(boss)
+    out = date_format(timezone.localtime(begun + timedelta(days=20)), "j F")
+    asked = []
+    for user in (alice, bob):
+        services.set_quotas(user, {"total": 30})
+        ask(user)  # 15 of 30 in ten days
+        user.quotas.update(created_at=begun)
+        Wallet.objects.filter(quota__user=user).update(starts_at=begun)
+        with CaptureQueriesContext(connection) as seen:
+            page = text(office.get("/manage/people"))
+        assert page.count(f"used up on {out} at this pace") == len(asked) + 1
+        asked.append(len(seen))
+    assert asked[1] <= asked[0]
+    assert f"used up on {out} at this pace" in text(office.get(f"/manage/people/{alice.pk}"))
+    whole = date_format(timezone.localtime(begun + timedelta(days=20)), "DATE_FORMAT")
+    assert text(office.get("/admin/accounts/quota/")).count(whole) == 2
 
 
 @pytest.mark.postgres
@@ -174,6 +215,44 @@ def test_every_refusal_names_the_quota_and_leads_to_the_request(alice: User, ali
     assert '<details class="ask" id="ask" open>' in page and f'value="{daily.pk}" selected' in page
     browser.post("/account/ask", {"quota": daily.pk, "credits": "5", "reason": "a lighthouse"})
     assert CreditRequest.objects.open().values_list("quota", "credits").get() == (daily.pk, 5)
+
+
+def test_somebody_without_a_quota_asks_for_a_first_one(maria: User, boss: User) -> None:
+    """The refusal leads to the request, on every door; whoever is answerable gives a quota of some period."""
+    carol = User.objects.create_user("carol")
+    Team.objects.get().members.add(carol)
+    way = "/account?ask#ask"
+    refusal = error(Api(services.make_key(carol, label="x")[1]).create())
+    assert refusal["code"] == "no_quota" and refusal["message"].endswith(f"{settings.PUBLIC_URL}{way}")
+    browser = signed_in(carol)
+    refused = browser.post("/new", {**CHEAP, "prompt": "a lighthouse"})
+    assert f'href="{way}">Ask for a quota</a>' in refused.content.decode()
+    assert '<details class="ask" id="ask" open>' in browser.get(way).content.decode()
+    for _ in range(2):
+        browser.post("/account/ask", {"credits": "300", "reason": "The trailer"})
+    request = CreditRequest.objects.get()
+    assert told(maria) == ["carol has no quota yet and asks for one, of 300 credits: The trailer"]
+    assert "You have asked for 300 credits." in browser.get("/account").content.decode()
+    office = signed_in(maria)
+    assert "Has no quota yet" in office.get("/manage/requests").content.decode()
+    office.post(f"/manage/requests/{request.pk}", {"credits": "200", "period": "century", "give": "1"})
+    assert not carol.quotas.exists(), "there is no such period, so nothing was given"
+    office.post(f"/manage/requests/{request.pk}", {"credits": "200", "period": "week", "give": "1"})
+    assert carol.quotas.values_list("credits", "period").get() == (200, "week")
+    assert available(carol) == 200
+    assert told(carol) == ["maria gave you a quota: 200 credits a week."]
+
+
+def test_a_first_quota_is_given_once_whatever_else_happened(alice: User, boss: User) -> None:
+    carol = User.objects.create_user("carol")
+    request = services.ask_for_credits(carol, credits=300, reason="The trailer")
+    services.set_quota(carol, credits=50, period="day")
+    with pytest.raises(WrongState, match="has a quota by now"):
+        grant_request(request, actor=boss)
+    assert list(requests_for(boss)) == [request], "it can still be declined"
+    other = services.ask_for_credits(alice, credits=5, reason="x", quota=alice.quotas.get())
+    with pytest.raises(WrongState, match="not yours"):
+        services.ask_for_credits(carol, credits=5, reason="x", quota=other.quota)
 
 
 def test_a_keys_own_limit_is_raised_on_its_page(alice: User, alice_key: str) -> None:

@@ -57,7 +57,7 @@ AUDITED: dict[str, str] = {
     "grant": "quota.grant",
     "adjust": "quota.adjust",
     "ask_for_credits": "request.make",
-    "grant_request": "request.* quota.grant",
+    "grant_request": "request.* quota.grant quota.set quota.lift",
     "decline_request": "request.*",
     # keys and webhooks
     "make_key": "key.make key.bound quota.set quota.lift",

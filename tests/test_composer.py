@@ -129,13 +129,13 @@ def test_too_little_credit_is_said_before_anything_is_made() -> None:
     assert not Generation.objects.exists()
 
 
-def test_a_member_without_a_quota_is_told_whom_to_ask(alice: User) -> None:
+def test_a_member_without_a_quota_is_told_where_to_ask(alice: User) -> None:
     Quota.objects.filter(user=alice).update(user=None, team=None, api_key=ApiKey.objects.create(
         user=alice, label="x", lookup="klp_x", digest=b"x"
     ))  # fmt: skip
     client = signed_in(alice)
-    assert "Ask an admin" in client.get("/new").content.decode()
-    assert "Ask an admin" in compose(client).json()["errors"]["__all__"][0]
+    assert 'href="/account?ask#ask">Ask for a quota</a>' in client.get("/new").content.decode()
+    assert compose(client).json()["errors"]["__all__"][0].endswith("/account?ask#ask")
 
 
 def test_a_body_over_the_limit_is_not_even_read(alice: User) -> None:

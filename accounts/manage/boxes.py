@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accounts import quotas
 from accounts.models import Quota, Team, User
 
 
@@ -14,11 +13,11 @@ def boxes(credits: Mapping[str, int], versions: Mapping[str, int]) -> list[dict[
     return [
         {
             "name": period,
-            "label": quotas.per(period),
+            "label": period.per,
             "value": credits.get(period),
             "version": versions.get(period, 0),
         }
-        for period in Quota.Period.values
+        for period in Quota.Period
     ]
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import quotas, rooms, services
-from accounts.models import CreditRequest, User
+from accounts.models import CreditRequest, Quota, User
 from kling_platform.errors import PlatformError
 from kling_platform.text import whole_number
 
@@ -25,11 +25,13 @@ def requests(request: HttpRequest) -> HttpResponse:
     """The open ones with what their quota still allows, and what was decided lately."""
     actor = cast(User, request.user)
     waiting = [
-        {"row": row, "balance": quotas.balance(row.quota)} for row in services.requests_for(actor)[:SHOWN]
+        {"row": row, "balance": row.quota and quotas.balance(row.quota)}
+        for row in services.requests_for(actor)[:SHOWN]
     ]
     decided = CreditRequest.objects.filter(user__in=User.objects.visible_to(actor), decided_at__isnull=False)
     context = {
         "waiting": waiting,
+        "periods": Quota.Period,
         "decided": decided.select_related("user", "decided_by").order_by("-decided_at")[:20],
     }
     return render(request, "manage/requests.html", context)
@@ -48,7 +50,8 @@ def decide(request: HttpRequest, request_id: int) -> HttpResponse:
             said = _("Declined. %(who)s is told.")
         else:
             credits = whole_number(request.POST.get("credits", "")) or 0
-            services.grant_request(asked, actor=actor, credits=credits, answer=answer)
+            period = request.POST.get("period", Quota.Period.MONTH)
+            services.grant_request(asked, actor=actor, credits=credits, period=period, answer=answer)
             said = _("Given. %(who)s is told, and can go on at once.")
     except PlatformError as refusal:
         messages.error(request, str(refusal))

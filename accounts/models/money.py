@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.keys import ApiKey
@@ -35,6 +36,26 @@ class Quota(models.Model):
         WEEK = "week", _("week")
         MONTH = "month", _("month")
         TOTAL = "total", _("in total")
+
+        @property
+        def per(self) -> str:
+            """“a day”, “in total”: for after a number of credits."""
+            return {
+                "day": gettext("a day"),
+                "week": gettext("a week"),
+                "month": gettext("a month"),
+                "total": gettext("in total"),
+            }[self.value]
+
+        @property
+        def quota(self) -> str:
+            """“monthly quota”, for the middle of a sentence."""
+            return {
+                "day": gettext("daily quota"),
+                "week": gettext("weekly quota"),
+                "month": gettext("monthly quota"),
+                "total": gettext("total quota"),
+            }[self.value]
 
     user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="quotas")
     team = models.ForeignKey(Team, models.CASCADE, null=True, blank=True, related_name="quotas")
@@ -79,6 +100,11 @@ class Quota(models.Model):
         # Not by type(): request.user is a lazy stand-in for its user.
         field = "user" if isinstance(owner, User) else "team" if isinstance(owner, Team) else "api_key"
         return {field: owner}
+
+    @property
+    def scope(self) -> str:
+        """``user``, ``team`` or ``key``."""
+        return "user" if self.user_id else "team" if self.team_id else "key"
 
     @property
     def owner(self) -> User | Team | ApiKey:

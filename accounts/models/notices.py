@@ -13,6 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.models.money import Quota
+
 # An unanswered request has lapsed after this: the need is over, or was met in another way.
 ASKED_FOR = timedelta(days=7)
 
@@ -84,9 +86,18 @@ class Notice(models.Model):
         """The notice in the language of whoever reads it now."""
         text = {
             "asked": _("%(who)s asks for %(credits)s credits: %(reason)s"),
+            "asked_first": _("%(who)s has no quota yet and asks for one, of %(credits)s credits: %(reason)s"),
             "granted": _("%(by)s gave you %(credits)s credits. %(answer)s"),
+            "granted_first": _("%(by)s gave you a quota: %(credits)s credits %(per)s. %(answer)s"),
             "declined": _("%(by)s declined your request for %(credits)s credits. %(answer)s"),
             "low": _("%(percent)s %% of a quota are used: %(left)s credits are left."),
+            "low_user": _("%(percent)s %% of your %(quota)s are used: %(left)s credits are left."),
+            "low_team": _(
+                "%(percent)s %% of the %(quota)s of the team “%(name)s” are used: %(left)s credits are left."
+            ),
+            "low_key": _(
+                "%(percent)s %% of the %(quota)s of the key “%(name)s” are used: %(left)s credits are left."
+            ),
             "done": _("Ready: %(prompt)s"),
             "failed": _("Failed, and not charged: %(prompt)s"),
             "webhook": _("Your webhook was stopped, because it did not answer for three days: %(name)s"),
@@ -99,7 +110,14 @@ class Notice(models.Model):
             "halted": _("Your storyboard stopped: %(title)s"),
             "handed": _("The library of %(who)s is yours now: %(videos)s videos."),
         }[self.facts.get("as", self.kind)]
-        return (text % _Facts(self.facts)).strip()
+        return (text % _Facts(self.facts | self._words())).strip()
+
+    def _words(self) -> dict[str, str]:
+        """Facts that are said in the reader's language."""
+        if "period" not in self.facts:
+            return {}
+        period = Quota.Period(self.facts["period"])
+        return {"per": period.per, "quota": period.quota}
 
 
 class _Facts(dict[str, Any]):
@@ -116,7 +134,10 @@ class CreditRequestQuerySet(models.QuerySet["CreditRequest"]):
 
 
 class CreditRequest(models.Model):
-    """A member at the limit asks for more, once for this period; see ``services.ask_for_credits``."""
+    """A member at the limit asks for more, once for this period; see ``services.ask_for_credits``.
+
+    Without ``quota`` for a first one, by somebody who has none.
+    """
 
     class State(models.TextChoices):
         OPEN = "open", gettext_lazy("waits for an answer")
@@ -125,7 +146,7 @@ class CreditRequest(models.Model):
         LAPSED = "lapsed", gettext_lazy("lapsed")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="credit_requests")
-    quota = models.ForeignKey("accounts.Quota", models.CASCADE, related_name="requests")
+    quota = models.ForeignKey("accounts.Quota", models.CASCADE, null=True, related_name="requests")
     credits = models.PositiveBigIntegerField()
     reason = models.CharField(max_length=200)
     state = models.CharField(max_length=8, choices=State, default=State.OPEN)
@@ -146,6 +167,11 @@ class CreditRequest(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["quota"], condition=Q(state="open"), name="accounts_creditrequest_one_open"
+            ),
+            models.UniqueConstraint(
+                fields=["user"],
+                condition=Q(state="open", quota__isnull=True),
+                name="accounts_creditrequest_one_first",
             ),
             models.CheckConstraint(
                 condition=Q(state="granted", granted__gt=0) | ~Q(state="granted") & Q(granted=0),

@@ -1,4 +1,7 @@
-"""A member at the limit asks for credits, and whoever is answerable gives them, gives others, or declines."""
+"""A member at the limit asks for credits, and whoever is answerable gives them, gives others, or declines.
+
+Who has no quota yet asks for a first one in the same way; then what is given is a quota of some period.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import CreditRequest, Notice, Quota, Team, User
 from accounts.services.auditing import audit
-from accounts.services.credits import grant
+from accounts.services.credits import grant, set_quota
 from accounts.services.notices import notify
 from kling_platform.errors import InvalidValue, WrongState
 from kling_platform.text import check_text
@@ -22,7 +25,8 @@ State = CreditRequest.State
 def ask_for_credits(user: User, *, credits: int, reason: str, quota: Quota | None = None) -> CreditRequest:
     """Ask for credits, once, for the period that is running; managers of the user's teams (else admins) are told.
 
-    Without ``quota`` it is the user's own. ``WrongState`` while an earlier request waits.
+    Without ``quota`` it is the user's own; who has none asks for a first one. ``WrongState`` while an earlier
+    request waits.
     """
     if isinstance(credits, bool) or not isinstance(credits, int) or not 0 < credits <= settings.MAX_CREDITS:
         raise InvalidValue(
@@ -33,11 +37,11 @@ def ask_for_credits(user: User, *, credits: int, reason: str, quota: Quota | Non
     if not reason:
         raise InvalidValue(_("Say what it is for: somebody has to decide."), param="reason")
     quota = quota or Quota.objects.of(user).standing().order_by("pk").first()
-    if quota is None or (quota.user_id != user.pk and not _is_of_team(user, quota)):
-        raise WrongState(_("You have no quota that could be raised. Ask an admin for one."))
-    CreditRequest.objects.filter(quota=quota, state=State.OPEN).exclude(
-        pk__in=CreditRequest.objects.open().values("pk")
-    ).update(state=State.LAPSED)
+    if quota and quota.user_id != user.pk and not _is_of_team(user, quota):
+        raise WrongState(_("This quota is not yours, so nothing was asked. Look again at what you have."))
+    same = CreditRequest.objects.filter(quota=quota) if quota else user.credit_requests.filter(quota=None)
+    lapsed = same.filter(state=State.OPEN).exclude(pk__in=CreditRequest.objects.open().values("pk"))
+    lapsed.update(state=State.LAPSED)
     try:
         with transaction.atomic():
             request = CreditRequest.objects.create(user=user, quota=quota, credits=credits, reason=reason)
@@ -53,6 +57,7 @@ def ask_for_credits(user: User, *, credits: int, reason: str, quota: Quota | Non
         who=user.username,
         credits=credits,
         reason=reason,
+        **({} if quota else {"as": "asked_first"}),
     )
     return request
 
@@ -89,14 +94,37 @@ def requests_for(actor: User) -> QuerySet[CreditRequest]:
 
 @transaction.atomic
 def grant_request(
-    request: CreditRequest, *, actor: User, credits: int | None = None, answer: str = ""
+    request: CreditRequest,
+    *,
+    actor: User,
+    credits: int | None = None,
+    period: str = Quota.Period.MONTH,
+    answer: str = "",
 ) -> CreditRequest:
-    """Give what was asked for, or another number of credits, for the period that is running."""
+    """Give what was asked for, or another number of credits, for the period that is running.
+
+    Who has no quota yet gets one: so many credits in each ``period``.
+    """
     credits = request.credits if credits is None else credits
     request = _decide(request, actor, State.GRANTED, answer, granted=credits)
-    grant(request.quota, credits=credits, reason=f"{request.reason}"[:200], actor=actor)
-    _tell(request, actor, "granted", credits)
+    if request.quota:
+        grant(request.quota, credits=credits, reason=request.reason, actor=actor)
+        _tell(request, actor, "granted", credits)
+    else:
+        _give_first(request, actor, credits, period)
+        _tell(request, actor, "granted_first", credits, period=period)
     return request
+
+
+def _give_first(request: CreditRequest, actor: User, credits: int, period: str) -> None:
+    """A quota for somebody without one; ``WrongState`` where somebody else was faster in another way."""
+    theirs = Quota.objects.of(request.user)
+    if theirs.standing().exists():
+        raise WrongState(
+            _("%(who)s has a quota by now. Change that one, or decline.") % {"who": request.user}
+        )
+    seen = theirs.filter(period=period).values_list("version", flat=True).first() or 0
+    set_quota(request.user, credits=credits, period=period, version=seen, reason=request.reason, actor=actor)
 
 
 @transaction.atomic
@@ -121,6 +149,6 @@ def _decide(request: CreditRequest, actor: User, state: str, answer: str, grante
     return request
 
 
-def _tell(request: CreditRequest, actor: User, how: str, credits: int) -> None:
-    facts = {"as": how, "by": actor.username, "credits": credits, "answer": request.answer}
+def _tell(request: CreditRequest, actor: User, how: str, credits: int, **more: str) -> None:
+    facts = {"as": how, "by": actor.username, "credits": credits, "answer": request.answer, **more}
     notify([request.user], Notice.Kind.DECIDED, link="/account#credits", **facts)

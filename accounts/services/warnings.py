@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import F, Q
 
-from accounts.models import Notice, User, Wallet
+from accounts.models import Notice, Quota, User, Wallet
 from accounts.services.notices import notify
 
 LEVELS = (80, 95, 100)
@@ -21,7 +21,12 @@ def warn_of_low_quotas() -> int:
     rows = Wallet.objects.filter(closed_at__isnull=True, granted__gt=F("expired")).annotate(
         hundredfold=used * 100
     )
-    return sum(_warn(wallet) for wallet in rows.filter(passed).select_related("quota")[:A_RUN])
+    return sum(
+        _warn(wallet)
+        for wallet in rows.filter(passed).select_related(
+            "quota__team", "quota__api_key__user", "quota__user"
+        )[:A_RUN]
+    )
 
 
 @transaction.atomic
@@ -30,8 +35,29 @@ def _warn(wallet: Wallet) -> bool:
     level = max(level for level in LEVELS if percent >= level)
     if not Wallet.objects.filter(pk=wallet.pk, warned__lt=level).update(warned=level):
         return False  # another task was faster
-    notify(_concerned(wallet), Notice.Kind.LOW, link="/account#credits", percent=level, left=wallet.available)
+    quota = wallet.quota
+    facts = {"as": f"low_{quota.scope}", "period": quota.period, "name": _name(quota)}
+    notify(
+        _concerned(wallet),
+        Notice.Kind.LOW,
+        link=_place(quota),
+        percent=level,
+        left=wallet.available,
+        **facts,
+    )
     return True
+
+
+def _name(quota: Quota) -> str:
+    """What its reader calls the owner; one's own quota needs no name."""
+    return quota.team.name if quota.team else quota.api_key.label if quota.api_key else ""
+
+
+def _place(quota: Quota) -> str:
+    """Where its readers see it, and can do something."""
+    if quota.team_id:
+        return f"/manage/teams/{quota.team_id}"
+    return f"/account/keys/{quota.api_key_id}" if quota.api_key_id else "/account#credits"
 
 
 def _concerned(wallet: Wallet) -> list[User]:

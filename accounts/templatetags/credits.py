@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from accounts import quotas, services
-from accounts.models import Transfer, User
+from accounts.models import Quota, Transfer, User
 
 register = template.Library()
 
@@ -51,6 +52,12 @@ def is_low(balance: quotas.Balance) -> bool:
     return balance.wallet.available * 10 < balance.size
 
 
+@register.filter
+def runs_out(balance: quotas.Balance) -> datetime | None:
+    """When the rest is used up at this pace; None where it lasts, or where that cannot be told."""
+    return balance.runs_out_at(timezone.now())
+
+
 @register.simple_tag
 def pace(balance: quotas.Balance) -> str:
     """How long the rest will last, should it go on as in this period; that it cannot be told yet; or nothing."""
@@ -59,7 +66,7 @@ def pace(balance: quotas.Balance) -> str:
         return ""
     if balance.known_for(now) < quotas.ENOUGH_TO_TELL:
         return _("too early to tell how long it will last")
-    out = balance.runs_out_at(now)
+    out = runs_out(balance)
     if out is None:
         return _("lasts at this pace")
     day = date_format(localtime(out), pgettext("a day and month, as a date format of Django", "j F"))
@@ -81,4 +88,4 @@ def left_words(balance: quotas.Balance) -> str:
 @register.filter
 def per(balance: quotas.Balance) -> str:
     """“a day”, “a month”, “in total”: for after a number of credits."""
-    return quotas.per(balance.quota.period)
+    return Quota.Period(balance.quota.period).per

@@ -23,7 +23,10 @@ def way_out(text: object) -> SafeString | str:
     words, _space, address = plain.rpartition(" ")
     if not address.startswith(f"{settings.PUBLIC_URL}/account"):
         return text if isinstance(text, SafeString) else str(text)
-    label = _("Ask for more") if "?ask=" in address else _("Change the key's limits")
+    if "?ask=" in address:
+        label = _("Ask for more")
+    else:
+        label = _("Ask for a quota") if "?ask" in address else _("Change the key's limits")
     path = address.removeprefix(settings.PUBLIC_URL)
     return format_html('{} <a class="btn btn-line btn-sm" href="{}">{}</a>', words, path, label)
 

@@ -126,7 +126,7 @@ function showPrice(current, sound) {
   line.textContent = left === null ? texts.noQuota : short ? say(texts.short, price - left) : say(texts.after, left - price);
   line.parentElement.classList.toggle("short", short || left === null);
   const ask = form.querySelector("[data-ask]");
-  ask.hidden = !short;
+  ask.hidden = left !== null && !short;
   if (short) ask.href = ask.href.replace(/ask=\d+/, `ask=${price - left}`);
 }
 
@@ -145,7 +145,7 @@ function sayWithWayOut(place, text) {
   const link = document.createElement("a");
   link.className = "btn btn-line btn-sm";
   link.href = new URL(address).href.replace(new URL(address).origin, "");
-  link.textContent = texts.askMore;
+  link.textContent = address.includes("?ask=") ? texts.askMore : texts.askFirst;
   place.append(" ", link);
 }
 
