@@ -199,6 +199,7 @@ Q_CLUSTER: dict[str, Any] = {
     "name": "kling",
     "label": "Tasks",
     "orm": "default",
+    "broker_class": "kling_platform.broker.Broker",
     "workers": _workers,
     "queue_limit": _queue_limit,
     "bulk": _bulk,
@@ -209,7 +210,7 @@ Q_CLUSTER: dict[str, Any] = {
     "ack_failures": True,
     "catch_up": False,
     "save_limit": -1,
-    "poll": 0.1,
+    "poll": 0.2,
     "guard_cycle": 1,
 }
 

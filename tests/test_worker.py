@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
-from generations.models import Upstream
+from generations import dispatch
+from generations.models import Generation, Upstream
 from kling_platform.management.commands import worker
 from kling_platform.supervisor import Child
+from tests import polled
+from tests.makers import make_user, submitted
 from tests.processes import living, wait_until
+from tests.prove import r10
 from tests.prove.r24 import freeze
 from tests.surroundings import environment_of_this_test
 
@@ -139,7 +144,7 @@ def running(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[s
 
 @pytest.mark.sqlite
 def test_a_real_worker_beats_and_lets_its_tasks_end(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    wait_until(lambda: Upstream.objects.filter(last_beat_at__isnull=False).exists(), 40)
+    wait_until(lambda: Upstream.objects.filter(last_beat_at__isnull=False).exists(), 90)
     assert set(Schedule.objects.values_list("name", flat=True)) >= {"poll", "sweep"}
     ended = tmp_path / "ended"
     async_task("tests.slow.write_later", str(ended), 2)
@@ -149,3 +154,27 @@ def test_a_real_worker_beats_and_lets_its_tasks_end(running: subprocess.Popen[by
     assert running.wait(20) == 0, (tmp_path / "worker.log").read_text()
     assert ended.exists(), "the task was cut off"
     assert not living(mark=f"VAR_DIR={tmp_path}\0")
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_polls_go_on_when_the_database_is_back(settings: Any, tmp_path: Path) -> None:
+    """Slow: a server of its own, with which it may do what it likes, and a real cluster that loses its lines."""
+    settings.VAR_DIR, settings.OMNIMAAS_API_KEY = tmp_path, "sk-of-the-worker-tests"
+    with polled.serve() as upstream, r10.database() as server:
+        settings.OMNIMAAS_BASE_URL = upstream.url
+        dispatch.fence(same_account=True)
+        submitted(make_user("alice"))
+        with r10.cluster(settings, tmp_path):
+            Schedule.objects.all().delete()  # the minute's loop would go on as well, in its time
+            Generation.objects.update(next_check_at=Now())
+            wait_until(lambda: upstream.asked, 60)
+            server.stop(signal.SIGQUIT)
+            connections.close_all()
+            log = tmp_path / "worker.log"
+            wait_until(lambda: "the queue waits for the database" in log.read_text(), 30)
+            server.start()
+            asked = len(upstream.asked)
+            Generation.objects.update(next_check_at=Now())
+            print(f"again after {wait_until(lambda: len(upstream.asked) > asked, 30):.1f} s")
+            assert "reincarnated pusher" not in log.read_text(), "it waits for as long as ten seconds"

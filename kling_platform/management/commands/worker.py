@@ -45,6 +45,7 @@ class Watch:
         self.cluster = cluster
         self.restarts = 0
         self.worker = Worker(host=socket.gethostname(), pid=os.getpid())
+        self._polls = False  # whether a poll loop was queued, and the database has not been away since
         # Monotonic seconds, all three.
         self._next_beat = 0.0
         self._last_sign = 0.0
@@ -57,19 +58,24 @@ class Watch:
             if now >= self._start_at:
                 self._start(now)
             return
+        silence = self._silence(now)
+        if silence is None:
+            self._polls = False  # its loop ended with its line; the next need not wait for the minute
+        elif not self._polls:
+            self._polls = enqueue("generations.tasks.poll")
         if now >= self._next_beat:
             self._next_beat = now + BEAT_EVERY
             enqueue("generations.tasks.beat")
             self._sign()
         if (status := self.cluster.poll()) is not None:
             self._end(now, f"its main process ended with status {status}")
-        elif self._silence(now) > FROZEN_AFTER:
+        elif silence is not None and silence > FROZEN_AFTER:
             self._end(now, f"no beat for {FROZEN_AFTER:.0f} s")
 
     def _start(self, now: float) -> None:
         self.cluster.start()
         self._next_beat, self._last_sign = now, now
-        enqueue("generations.tasks.poll")
+        self._polls = enqueue("generations.tasks.poll")
 
     def _end(self, now: float, reason: str) -> None:
         """Kill the whole group; the next ``look`` starts it anew, a little later if it lived only shortly."""
@@ -93,26 +99,31 @@ class Watch:
         with contextlib.suppress(DatabaseError):
             services.worker_gone(self.worker.pk)
 
-    def _silence(self, now: float) -> float:
-        """Seconds since the last beat, or since the cluster started or the database came back."""
+    def _silence(self, now: float) -> float | None:
+        """Seconds since the last beat, or since the cluster started or the database came back; None: it is away.
+
+        Asked before anything else is: a task is queued on a new line where the old one has died, and nobody would know.
+        """
         try:
             age = worker_age()
         except DatabaseError:  # without it nobody can beat, and a new cluster would not help
             connection.close()
             self._last_sign = now
-            return 0.0
+            return None
         if age is not None:
             self._last_sign = max(self._last_sign, now - age)
         return now - self._last_sign
 
 
-def enqueue(task: str) -> None:
-    """Queue a task; the next beat is soon, so a database that is away is only told."""
+def enqueue(task: str) -> bool:
+    """Queue a task. False, and told, when the database is away: the next look is soon."""
     try:
         async_task(task)
     except DatabaseError as error:
         connection.close()
         logger.warning("%s could not be queued: %s", task, error)
+        return False
+    return True
 
 
 def ring(reason: str) -> None:
