@@ -49,16 +49,21 @@ class KeyForm(forms.Form):
     scopes = forms.MultipleChoiceField(required=False, choices=list(SCOPE_LABELS.items()))
     model_names = forms.MultipleChoiceField(required=False)
     most_open = forms.IntegerField(required=False)
-    credits = forms.IntegerField(required=False)
-    period = forms.ChoiceField(required=False, choices=Quota.Period.choices)
     last_day = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
 
     def __init__(self, *args: Any, kept: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for period in Quota.Period:
+            self.fields[period.value] = forms.IntegerField(required=False, label=period.per)
         offered = {model.name: model.label for model in current_rules().models if model.enabled}
         # A model that is offered no more stays chosen: without it an empty list would mean all of them.
         choices = {name: name for name in kept} | offered
         cast(forms.MultipleChoiceField, self.fields["model_names"]).choices = list(choices.items())
+
+    @property
+    def credits(self) -> list[forms.BoundField]:
+        """The fields of the key's own quotas, one for each kind of period."""
+        return [self[period] for period in Quota.Period.values]
 
     def limits(self) -> accounts.Limits:
         """What the service is given, once the form is valid."""
@@ -67,8 +72,7 @@ class KeyForm(forms.Form):
             model_names=tuple(typed["model_names"]),
             most_open=typed["most_open"],
             expires_at=typed["last_day"] and _end_of(typed["last_day"]),
-            credits=typed["credits"],
-            period=typed["period"] or Quota.Period.MONTH,
+            credits={period: typed[period] for period in Quota.Period.values if typed[period] is not None},
         )
 
     def show(self, refusal: PlatformError) -> None:
@@ -98,7 +102,7 @@ def _find(request: HttpRequest, key_id: int) -> ApiKey:
 def new_key(request: HttpRequest) -> HttpResponse:
     """A form; then the page of the new key, whose text is in this one answer and nowhere else: no redirect."""
     if request.method != "POST":
-        form = KeyForm(initial={"scopes": SCOPES, "period": Quota.Period.MONTH})
+        form = KeyForm(initial={"scopes": SCOPES})
         return render(request, "generations/key_new.html", {"form": form, **_today()})
     form = KeyForm(request.POST)
     if form.is_valid():
@@ -158,8 +162,7 @@ def _initial(key: ApiKey) -> dict[str, Any]:
         "scopes": key.scopes,
         "model_names": limits.model_names,
         "most_open": limits.most_open,
-        "credits": limits.credits,
-        "period": limits.period,
+        **limits.credits,
         "last_day": limits.expires_at
         and timezone.localtime(limits.expires_at - timedelta(microseconds=1)).date(),
     }

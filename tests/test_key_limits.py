@@ -62,17 +62,17 @@ def test_what_is_in_doubt_does_not_stand_in_the_way(alice: User) -> None:
 
 
 def test_a_key_pays_from_its_own_wallet_beside_its_owners(alice: User) -> None:
-    key, api = bounded(alice, credits=20)
+    key, api = bounded(alice, credits={"month": 20})
     assert api.create().status_code == 200
     answer = api.create()
     assert (answer.status_code, error(answer)["code"]) == (402, "insufficient_quota")
     assert error(answer)["message"].startswith("This key's monthly quota: 5 credits left, this needs 15")
-    change_key(alice, key.pk, label="bounded", scopes=("create",), limits=Limits(credits=30))
+    change_key(alice, key.pk, label="bounded", scopes=("create",), limits=Limits(credits={"month": 30}))
     assert api.create().status_code == 200
 
 
 def test_a_limit_of_credits_can_be_taken_away_and_put_back(alice: User) -> None:
-    key, api = bounded(alice, credits=20)
+    key, api = bounded(alice, credits={"month": 20})
     held = Generation.objects.get(pk=api.create().json()["id"])
     change_key(alice, key.pk, label="bounded", scopes=("create", "read"), limits=Limits())
     assert api.create().status_code == 200
@@ -80,10 +80,12 @@ def test_a_limit_of_credits_can_be_taken_away_and_put_back(alice: User) -> None:
     services.cancel(held, actor=alice)
     wallet = Quota.objects.get(api_key=key).wallets.get()
     assert (wallet.available, wallet.reserved) == (20, 0), "what it held came back to it"
-    change_key(alice, key.pk, label="bounded", scopes=("create", "read"), limits=Limits(credits=15))
+    change_key(
+        alice, key.pk, label="bounded", scopes=("create", "read"), limits=Limits(credits={"month": 15})
+    )
     assert [api.create().status_code for _ in range(2)] == [200, 402]
     key.refresh_from_db()
-    assert limits_of(key).credits == 15
+    assert limits_of(key).credits == {"month": 15}
 
 
 @pytest.mark.postgres

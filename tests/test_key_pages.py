@@ -17,7 +17,7 @@ from tests.portal import signed_in
 
 pytestmark = pytest.mark.django_db
 
-TYPED: dict[str, Any] = {"label": "Render", "scopes": ["read", "create"], "period": "month"}
+TYPED: dict[str, Any] = {"label": "Render", "scopes": ["read", "create"]}
 
 
 def secret_in(answer: Any) -> str:
@@ -46,27 +46,37 @@ def test_a_key_is_made_with_its_limits(member: Client) -> None:
     limits = {
         "model_names": ["kling-v2-6"],
         "most_open": "3",
-        "credits": "100",
-        "period": "week",
+        "day": "100",
+        "week": "500",
         "last_day": today.isoformat(),
     }
     member.post("/account/keys/new", {**TYPED, **limits})
     key = ApiKey.objects.get()
     assert key.scopes == ["create", "read"]
     made = limits_of(key)
-    assert (made.model_names, made.most_open, made.credits, made.period) == (("kling-v2-6",), 3, 100, "week")
+    assert (made.model_names, made.most_open) == (("kling-v2-6",), 3)
+    assert made.credits == {"day": 100, "week": 500}
     assert made.expires_at and timezone.localdate(made.expires_at) == today + timedelta(days=1)
     page = member.get(f"/account/keys/{key.pk}").content.decode()
-    assert f'value="{today.isoformat()}"' in page and "0</strong> of 100 used" in page
+    assert (
+        f'value="{today.isoformat()}"' in page
+        and "0</strong> of 100 a day" in page
+        and "0</strong> of 500 a week" in page
+    )
 
 
 def test_limits_are_changed_and_taken_away(member: Client, alice: User) -> None:
-    limits = Limits(model_names=("kling-v2-6",), most_open=3, credits=100)
+    limits = Limits(model_names=("kling-v2-6",), most_open=3, credits={"month": 100})
     key, _text = make_key(alice, label="Render", limits=limits)
     answer = member.post(f"/account/keys/{key.pk}", {**TYPED, "label": "Night"}, follow=True)
     assert "Saved." in answer.content.decode()
     key.refresh_from_db()
     assert (key.label, key.scopes, limits_of(key)) == ("Night", ["create", "read"], Limits())
+    member.post(f"/account/keys/{key.pk}", {**TYPED, "day": "20", "month": "300", "total": "0"})
+    member.post(f"/account/keys/{key.pk}", {**TYPED, "day": "20", "month": "200"})
+    assert limits_of(key).credits == {"day": 20, "month": 200}
+    page = member.get(f"/account/keys/{key.pk}").content.decode()
+    assert 'name="day" type="number" min="0" inputmode="numeric" value="20"' in page
 
 
 @pytest.mark.parametrize(
@@ -78,7 +88,7 @@ def test_limits_are_changed_and_taken_away(member: Client, alice: User) -> None:
         ({"model_names": ["kling-v9"]}, "not one of the available choices"),
         ({"most_open": "0"}, "a number from 1 to"),
         ({"most_open": "many"}, "Enter a whole number"),
-        ({"credits": "-1"}, "a whole number from 0"),
+        ({"week": "-1"}, "a whole number from 0"),
         ({"last_day": "2020-01-01"}, "That moment is over"),
         ({"last_day": "9999-12-31"}, "within ten years"),
         ({"last_day": "soon"}, "Enter a valid date"),

@@ -192,7 +192,7 @@ def test_nobody_gives_a_key_more_than_both_may(alice: User, bob: User) -> None:
 
 def test_a_change_is_audited_with_before_and_after(alice: User) -> None:
     key, _text = services.make_key(alice, label="Render")
-    limits = services.Limits(model_names=("kling-v2-6",), most_open=3, credits=100)
+    limits = services.Limits(model_names=("kling-v2-6",), most_open=3, credits={"month": 100})
     services.change_key(alice, key.pk, label="Night", scopes=("read", "create"), limits=limits)
     key.refresh_from_db()
     assert services.limits_of(key) == limits and key.label == "Night"
@@ -210,8 +210,8 @@ def test_a_change_is_audited_with_before_and_after(alice: User) -> None:
     [
         ({"most_open": 0}, "most_open"),
         ({"most_open": 10_001}, "most_open"),
-        ({"credits": -1}, "credits"),
-        ({"credits": 5, "period": "year"}, "period"),
+        ({"credits": {"month": -1}}, "month"),
+        ({"credits": {"year": 5}}, "period"),
         ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "expires_at"),
     ],
 )

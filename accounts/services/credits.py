@@ -221,8 +221,8 @@ def set_default_quotas(credits: Mapping[str, int], *, actor: User, version: int)
     audit("quota.default", _("everybody new"), actor=actor, before=before, after=dict(credits))
 
 
-def check_credits(credits: int, *, least: int = 0) -> None:
-    """``InvalidValue`` for all but a whole number within reason."""
+def check_credits(credits: int, *, least: int = 0, param: str = "credits") -> None:
+    """``InvalidValue``, about the field ``param``, for all but a whole number within reason."""
     if (
         isinstance(credits, bool)
         or not isinstance(credits, int)
@@ -231,5 +231,5 @@ def check_credits(credits: int, *, least: int = 0) -> None:
         raise InvalidValue(
             _("Credits are a whole number from %(least)d to %(most)d.")
             % {"least": least, "most": settings.MAX_CREDITS},
-            param="credits",
+            param=param,
         )

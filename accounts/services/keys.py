@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts import keys
 from accounts.models import SCOPES, ApiKey, Quota, User
 from accounts.services.auditing import audit
-from accounts.services.credits import set_quotas
+from accounts.services.credits import check_credits, set_quotas
 from kling_platform.errors import InvalidValue, NotFound, Suspended, WrongState
 
 MOST_OPEN = 10_000
@@ -28,17 +28,18 @@ class Limits:
     """What a key may not go beyond, besides its owner's quota; each left out is no limit.
 
     ``model_names``: the models that it may use; ``most_open``: videos in the making at a time; ``credits``
-    in each ``period``.
+    by period: of several all must be able to pay.
     """
 
     model_names: tuple[str, ...] = ()
     most_open: int | None = None
     expires_at: datetime | None = None
-    credits: int | None = None
-    period: str = Quota.Period.MONTH
+    credits: Mapping[str, int] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise ``InvalidValue`` for what cannot be."""
+        for period, credits in self.credits.items():
+            check_credits(credits, param=period)
         if self.most_open is not None and not 1 <= self.most_open <= MOST_OPEN:
             raise InvalidValue(
                 _("Videos at a time are a number from 1 to %(most)d.") % {"most": MOST_OPEN},
@@ -85,13 +86,11 @@ def change_key(
 
 def limits_of(key: ApiKey) -> Limits:
     """What a key is bound by now."""
-    quota = Quota.objects.of(key).standing().order_by("pk").first()
     return Limits(
         model_names=tuple(key.model_names),
         most_open=key.most_open,
         expires_at=key.expires_at,
-        credits=quota.credits if quota else None,
-        period=quota.period if quota else Quota.Period.MONTH,
+        credits=dict(Quota.objects.of(key).standing().values_list("period", "credits")),
     )
 
 
@@ -105,8 +104,8 @@ def _bound(key: ApiKey, limits: Limits, actor: User) -> None:
     key.model_names, key.most_open = sorted(set(limits.model_names)), limits.most_open
     key.expires_at = limits.expires_at
     key.save(update_fields=["model_names", "most_open", "expires_at"])
-    if (limits.credits, limits.period) != (before.credits, before.period):
-        set_quotas(key, {} if limits.credits is None else {limits.period: limits.credits}, actor=actor)
+    if limits.credits != before.credits:
+        set_quotas(key, limits.credits, actor=actor)
     told = {name: value for name, value in _words(limits).items() if value != _words(before)[name]}
     if told:
         audit(
@@ -123,7 +122,8 @@ def _words(limits: Limits) -> dict[str, object]:
     """For the audit; the credits have an entry of their own."""
     values = asdict(limits) | {"model_names": sorted(limits.model_names)}
     values["expires_at"] = limits.expires_at and limits.expires_at.isoformat()
-    return {name: value for name, value in values.items() if name not in ("credits", "period")}
+    del values["credits"]
+    return values
 
 
 @transaction.atomic

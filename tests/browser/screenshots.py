@@ -67,7 +67,12 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     mira = person("mira")
     person("newcomer", credits=500)
     people.make_key(mira, label="Colour grading room", scopes=("read",))
-    limits = people.Limits(model_names=("kling-v2-6",), most_open=3, credits=500, expires_at=in_three_days())
+    limits = people.Limits(
+        model_names=("kling-v2-6",),
+        most_open=3,
+        credits={"day": 100, "month": 500},
+        expires_at=in_three_days(),
+    )
     key, _text = people.make_key(mira, label="Render script", scopes=("read", "create"), limits=limits)
     people.rotate_key(mira, people.make_key(mira, label="Edit bay")[0].pk, overlap_hours=24)
     made = [ask(mira, **shot) for shot in SHOTS]
