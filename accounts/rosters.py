@@ -70,7 +70,7 @@ class Entry:
 def decode(data: bytes) -> str:
     """The text of a file in UTF-8 (with a mark or without), UTF-16 (with one) or GB18030."""
     if len(data) > MOST_BYTES:
-        raise InvalidValue(_("The file is larger than 1 MB, and a table of people is not."), param="file")
+        raise _too_large()
     marked = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), None)
     for encoding in (marked,) if marked else ("utf-8", "gb18030"):
         try:
@@ -82,8 +82,14 @@ def decode(data: bytes) -> str:
     )
 
 
+def _too_large() -> InvalidValue:
+    return InvalidValue(_("The file is larger than 1 MB, and a table of people is not."), param="file")
+
+
 def read(text: str) -> list[Entry]:
     """The lines below the first one, which names the columns; ``InvalidValue`` where there is no such table."""
+    if len(text) > MOST_BYTES:
+        raise _too_large()
     text = check_text(text.removeprefix("\ufeff"), param="table")
     heading = text.lstrip().partition("\n")[0]
     delimiter = max(",;\t", key=heading.count)

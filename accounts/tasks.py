@@ -1,4 +1,4 @@
-"""Letters. django-q2 functions, named by their dotted path: ids in, a letter out, a note of what became of it."""
+"""Letters, tables of people, upkeep: django-q2 functions, named by their dotted path. Ids in, a note of the end."""
 
 from __future__ import annotations
 
@@ -108,6 +108,16 @@ def _mail_news_to(user_id: int) -> bool:
     if not error:
         services.record_letter_mailed(news)
     return not error
+
+
+def import_people(import_id: str) -> bool:
+    """Do a table of people that was confirmed; a second task for it changes nothing."""
+    return services.run_import(uuid.UUID(import_id))
+
+
+def forget_imports() -> int:
+    """Every hour: remove tables of people that are over since a day."""
+    return services.forget_imports()
 
 
 def lapse() -> int:

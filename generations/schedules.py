@@ -18,6 +18,7 @@ SCHEDULES = {
     "verify": ("generations.upkeep.verify", 5),
     "purge": ("generations.upkeep.purge", 10),
     "tidy": ("generations.tasks.tidy", 60),
+    "forget_imports": ("accounts.tasks.forget_imports", 60),
     "forget": ("generations.deliveries.forget", 60),
 }
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import services as people
-from accounts.models import AuditEntry, Notice, Quota, Team, User
+from accounts.models import AuditEntry, Notice, PeopleImport, Quota, Team, User
 from generations import catalogue, rulebook, services
 from generations.models import (
     Alarm,
@@ -105,6 +105,9 @@ COLUMNS: dict[str, str | None] = {
     "accounts.Notice.facts": None,
     "accounts.Notice.link": OURS,
     "accounts.CreditRequest": None,
+    "accounts.PeopleImport": None,
+    "accounts.PeopleImport.digest": DIGEST,
+    "accounts.PeopleImport.language": CHOSEN,
     "generations.WebhookEndpoint.name": None,
     "generations.WebhookEndpoint.url": None,
     "generations.WebhookEndpoint.events": CHOSEN,
@@ -178,6 +181,7 @@ def a_world() -> tuple[User, User]:
     people.make_key(alice, label="key")
     people.invite("new@example.com", role="member", teams=[team], credits=5, actor=boss)
     people.ask_for_credits(alice, credits=5, reason="x")
+    people.run_import(people.begin_import("user\nalice", digest="x", actor=boss).pk)
     told = ("asked", "granted", "declined", "done", "failed", "batch", "film", "halted", "webhook")
     for text in told:
         facts = dict.fromkeys(("who", "by", "reason", "answer", "prompt", "name", "title"), "x")
@@ -303,6 +307,7 @@ def pages(alice: User, boss: User, *, admin_too: bool = False) -> dict[User, lis
                 f"/manage/{name}"
                 for name in ("usage/statement", "catalogue", "operations", "operations/alarms")
             ),
+            f"/manage/people/imports/{PeopleImport.objects.get().pk}",
             *(f"/manage/people/{alice.pk}", f"/manage/teams/{team.pk}", "/manage/people/invite"),
             *(_admin_pages() if admin_too else ()),
         ],

@@ -58,6 +58,7 @@ LINES = [
     Line("POST", "/manage/people/invite", "302 404 400 302 403 302", GUEST),
     Line("GET", "/manage/people/import", "302 404 200 200 403 200"),
     Line("POST", "/manage/people/import", "302 404 200 200 403 200", {"table": "email\nnew@example.com"}),
+    Line("GET", "/manage/people/imports/{table}", "302 404 404 404 403 200"),
     Line("GET", "/manage/people/import/example.csv", "302 404 200 200 403 200"),
     Line("POST", "/manage/people/{alice}/role", ADMINS, {"role": "manager"}),
     Line("POST", "/manage/people/{alice}/suspend", ADMINS),
@@ -142,6 +143,7 @@ def office(alice: User, boss: User) -> dict[str, object]:
         "request": request.pk,
         "video": ask_for_video(alice).pk,
         "link": link.pk,
+        "table": people.begin_import("email\nlin@example.com", digest="x", actor=boss).pk,
     }
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.utils import translation
+from django.test import Client
+from django.utils import timezone, translation
 from django_q.models import OrmQ
 
 from accounts import rosters, services
-from accounts.models import AuditEntry, Invitation, Quota, Team, User
+from accounts.models import AuditEntry, Invitation, PeopleImport, Quota, Team, User
 from kling_platform.errors import InvalidValue, WrongState
-from tests.conftest import person
-from tests.office import messages, text
+from tests.conftest import person, run_queued
+from tests.office import text
 from tests.portal import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
@@ -48,6 +51,13 @@ def plan(actor: User, *lines: str) -> list[tuple[str, str]]:
 def do(actor: User, *lines: str) -> services.Plan:
     table = HEAD + "\n".join(lines)
     return services.apply_import(table, digest=services.plan_import(table, actor=actor).digest, actor=actor)
+
+
+def confirmed(client: Client, table: str, seen: str) -> Any:
+    """Confirm what was seen, let a worker do it, and look at the page that follows it."""
+    begun = client.post("/manage/people/import", {"table": table, "seen": seen})
+    run_queued(time.monotonic() + 20)
+    return client.get(begun.headers["Location"])
 
 
 def test_every_line_says_what_it_would_do_and_nothing_is_done(film: Team, alice: User, boss: User) -> None:
@@ -121,12 +131,49 @@ def test_what_changed_after_the_look_is_looked_at_again(film: Team, alice: User,
     client = signed_in(boss)
     seen = client.post("/manage/people/import", {"table": table}).context["plan"].digest
     services.set_quota(alice, credits=1_500, actor=boss)
-    late = client.post("/manage/people/import", {"table": table, "seen": seen})
-    assert late.status_code == 409 and "Something changed meanwhile" in text(late)
-    assert "1500 → 2000" in text(late), "and it shows what it would do now"
+    late = confirmed(client, table, seen)
+    assert "Something changed meanwhile" in text(late)
     assert Quota.objects.get(user=alice).credits == 1_500 and not Invitation.objects.exists()
-    again = client.post("/manage/people/import", {"table": table, "seen": late.context["plan"].digest})
-    assert again.status_code == 302 and Quota.objects.get(user=alice).credits == 2_000
+    again = client.get(f"/manage/people/import?again={PeopleImport.objects.get().pk}")
+    assert "1500 → 2000" in text(again), "it shows what it would do now"
+    assert "Done: 1 invited, 1 changed." in text(confirmed(client, table, again.context["plan"].digest))
+    assert Quota.objects.get(user=alice).credits == 2_000
+
+
+def test_it_is_done_by_a_task_once_and_its_page_follows(film: Team, boss: User) -> None:
+    client, table = signed_in(boss), "email\nlin@example.com"
+    seen = client.post("/manage/people/import", {"table": table}).context["plan"].digest
+    begun = client.post("/manage/people/import", {"table": table, "seen": seen}, REMOTE_ADDR="203.0.113.9")
+    page = begun.headers["Location"]
+    assert "It waits for a worker." in text(client.get(page)) and not Invitation.objects.exists()
+    assert signed_in(person("other", role="admin")).get(page).status_code == 404
+    run_queued(time.monotonic() + 20)
+    moved = client.get(page, headers={"HX-Request": "true"})
+    assert text(moved).startswith("Done: 1 invited, 0 changed. The letters are on their way.")
+    assert "hx-get" not in moved.content.decode(), "it is over, so nothing is asked any more"
+    assert AuditEntry.objects.get(action="user.import").address == "203.0.113.9"
+    row = PeopleImport.objects.get()
+    assert not services.run_import(row.pk) and Invitation.objects.count() == 1
+    assert row.table == "", "what was done needs no list of addresses"
+    PeopleImport.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert services.forget_imports() == 1 and client.get(page).status_code == 404
+
+
+def test_one_that_was_killed_says_so_and_changes_nothing(film: Team, boss: User) -> None:
+    seen = services.plan_import("email\nlin@example.com", actor=boss).digest
+    row = services.begin_import("email\nlin@example.com", digest=seen, actor=boss)
+    long_ago = timezone.now() - timedelta(hours=1)
+    PeopleImport.objects.update(state="running", started_at=long_ago)
+    page = text(signed_in(boss).get(f"/manage/people/imports/{row.pk}"))
+    assert "A fault of the platform stopped it, and nothing was changed." in page
+    assert not services.run_import(row.pk) and not Invitation.objects.exists()
+
+
+def test_who_was_suspended_meanwhile_imports_nothing(film: Team, boss: User) -> None:
+    table = "email\nlin@example.com"
+    row = services.begin_import(table, digest=services.plan_import(table, actor=boss).digest, actor=boss)
+    services.set_active(boss, False, actor=person("other", role="admin"))
+    assert not services.run_import(row.pk) and not Invitation.objects.exists()
 
 
 def test_a_manager_invites_into_the_own_teams_and_gives_no_role(film: Team, alice: User, boss: User) -> None:
@@ -226,8 +273,7 @@ def test_the_example_can_be_sent_as_it_is(film: Team, boss: User) -> None:
     assert list(csv.DictReader(io.StringIO(example.decode("utf-8-sig"))))
     shown = client.post("/manage/people/import", {"file": SimpleUploadedFile("e.csv", example)})
     table, seen = shown.context["text"], shown.context["plan"].digest
-    done = client.post("/manage/people/import", {"table": table, "seen": seen}, follow=True)
-    assert messages(done) == ["Done: 3 invited, 0 changed. The letters are on their way."]
+    assert "Done: 3 invited, 0 changed. The letters are on their way." in text(confirmed(client, table, seen))
 
 
 def test_a_thousand_people_are_looked_at_with_a_handful_of_questions(

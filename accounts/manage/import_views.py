@@ -1,14 +1,14 @@
-"""A table of people: sent, looked at line by line, then done as a whole."""
+"""A table of people: sent, looked at line by line, then done as a whole by a task."""
 
 from __future__ import annotations
 
+import uuid
 from typing import cast
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import quotas, rooms, rosters, services
@@ -22,23 +22,45 @@ ROOM = "manage_people"
 @require_http_methods(["GET", "HEAD", "POST"])
 @rooms.act(ROOM)
 def import_people(request: HttpRequest) -> HttpResponse:
-    """The first POST shows what the table would do, the second one, with what was seen, does it."""
+    """The first POST shows what the table would do, the second one, with what was seen, has a task do it.
+
+    ``?again=`` shows what a table that was refused would do now.
+    """
     if request.method != "POST":
-        return _page(request, "")
+        return _again(request) if "again" in request.GET else _page(request, "")
     actor, text = cast(User, request.user), request.POST.get("table", "")
     try:
         if file := request.FILES.get("file"):
             text = rosters.decode(file.read(rosters.MOST_BYTES + 1))
         if "seen" in request.POST and not file:
-            done = services.apply_import(text, digest=request.POST["seen"], actor=actor)
-            messages.success(
-                request,
-                _("Done: %(new)d invited, %(changed)d changed. The letters are on their way.") % done.counts,
-            )
-            return redirect("manage_people")
+            begun = services.begin_import(text, digest=request.POST["seen"], actor=actor)
+            return redirect("manage_import_result", begun.pk)
         return _page(request, text, plan=services.plan_import(text, actor=actor))
     except PlatformError as refusal:
         return _refused(request, text, refusal, actor)
+
+
+def _again(request: HttpRequest) -> HttpResponse:
+    actor = cast(User, request.user)
+    try:
+        text = services.import_of(actor, uuid.UUID(request.GET["again"])).table
+        return _page(request, text, plan=services.plan_import(text, actor=actor))
+    except (PlatformError, ValueError):
+        return _page(request, "")
+
+
+@never_cache
+@require_GET
+@rooms.act(ROOM)
+def result(request: HttpRequest, import_id: uuid.UUID) -> HttpResponse:
+    """How far a table is, and what became of it; for htmx the part that moves."""
+    try:
+        found = services.import_of(cast(User, request.user), import_id)
+    except PlatformError as refusal:
+        return render(request, "404.html", {"message": refusal.message}, status=refusal.status)
+    moving = request.headers.get("HX-Request")
+    template = "manage/_import_result.html" if moving else "manage/import_result.html"
+    return render(request, template, {"import": found})
 
 
 def _refused(request: HttpRequest, text: str, refusal: PlatformError, actor: User) -> HttpResponse:

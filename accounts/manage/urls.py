@@ -8,6 +8,7 @@ urlpatterns = [
     path("people.csv", people_views.export, name="manage_people_export"),
     path("people/invite", people_views.invite, name="manage_invite"),
     path("people/import", import_views.import_people, name="manage_import"),
+    path("people/imports/<uuid:import_id>", import_views.result, name="manage_import_result"),
     path("people/import/example.csv", import_views.example, name="manage_import_example"),
     path("people/<int:user_id>", people_views.person, name="manage_person"),
     path("people/<int:user_id>/role", people_views.set_role, name="manage_role"),

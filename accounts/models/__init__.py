@@ -1,5 +1,7 @@
 """Who may do what, and how much. This app knows nothing of videos: the ledger points back by UUID."""
 
+from accounts.models.imports import LOST_AFTER as LOST_AFTER
+from accounts.models.imports import PeopleImport as PeopleImport
 from accounts.models.invitations import Invitation as Invitation
 from accounts.models.keys import ENDS_SOON as ENDS_SOON
 from accounts.models.keys import ApiKey as ApiKey

@@ -18,6 +18,7 @@ from accounts.services.credits import (
     set_quotas,
 )
 from accounts.services.importing import Plan, apply_import, plan_import
+from accounts.services.imports import begin_import, forget_imports, import_of, run_import
 from accounts.services.invitations import (
     accept,
     invitations_of,
@@ -79,6 +80,7 @@ __all__ = [
     "apply_import",
     "ask_for_credits",
     "audit",
+    "begin_import",
     "change_key",
     "change_team",
     "choose_letters",
@@ -87,10 +89,12 @@ __all__ = [
     "deciders",
     "decline_request",
     "end_old_secret",
+    "forget_imports",
     "forget_name",
     "forget_notices",
     "grant",
     "grant_request",
+    "import_of",
     "invitations_of",
     "invite",
     "lapse_top_ups",
@@ -115,6 +119,7 @@ __all__ = [
     "retired_users",
     "revoke_key",
     "rotate_key",
+    "run_import",
     "send_again",
     "send_reset",
     "set_active",

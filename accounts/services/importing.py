@@ -22,7 +22,7 @@ from accounts.services.credits import check_credits, set_quota, set_quotas
 from accounts.services.invitations import invite
 from accounts.services.people import set_role
 from accounts.services.teams import add_member, remove_member
-from kling_platform.errors import Forbidden, InvalidValue, PlatformError, WrongState
+from kling_platform.errors import Forbidden, InvalidValue, PlatformError, Suspended, WrongState
 
 NEW, CHANGED, SAME, WRONG = "new", "changed", "same", "wrong"
 FIELDS: dict[str, Promise] = {
@@ -116,6 +116,8 @@ def plan_import(text: str, *, actor: User) -> Plan:
     one leaves what is there. Admins set everything; a manager invites members into teams of his own, and moves
     their people among these.
     """
+    if not actor.is_active:
+        raise Suspended(_("This account is suspended. Ask an admin."))
     entries = rosters.read(text)
     known = _Known(entries, actor)
     return Plan([_step(entry, known) for entry in entries])

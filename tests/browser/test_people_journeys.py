@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from accounts import services as people
-from accounts.models import Invitation, User
+from accounts import tasks
+from accounts.models import Invitation, PeopleImport, User
 from generations import upkeep
 from generations.models import Generation
 from tests.api import finished
@@ -39,7 +40,10 @@ def test_a_table_is_mended_looked_at_and_done(page: Page, portal: str, boss: Use
     expect(page.locator("#plan")).to_contain_text("1 new · 1 changed · 0 unchanged")
     assert not Invitation.objects.exists()
     page.get_by_role("button", name="Do all of it").click()
+    expect(page.get_by_text("It waits for a worker.")).to_be_visible()
+    tasks.import_people(PeopleImport.objects.get().pk.hex)
     expect(page.get_by_text("Done: 1 invited, 1 changed.")).to_be_visible()
+    page.get_by_role("link", name="To the list of people").click()
     expect(page.get_by_text("lin@example.com")).to_be_visible()
     alice.refresh_from_db()
     assert alice.role == "manager"
