@@ -9,7 +9,6 @@ const prompt = form.elements.prompt;
 const submit = form.querySelector('[type="submit"]');
 const say = (text, ...values) => values.reduce((said, value) => said.replace("%s", value), text);
 
-for (const element of form.querySelectorAll("[data-js]")) element.hidden = false;
 if (/Mac|iP/.test(navigator.platform)) form.querySelector("[data-mod]").textContent = "⌘";
 
 const chosen = (name) => form.elements[name].value;
@@ -252,6 +251,7 @@ window.addEventListener("pageshow", (event) => {
 if (form.dataset.draft && draft.restore()) {
   const note = document.getElementById("draft-note");
   note.hidden = false;
+  form.querySelector("[data-advice]").hidden = true; // in its place, so that nothing below moves
   note.querySelector("button").addEventListener("click", () => { draft.end(); location.reload(); });
 }
 update();

@@ -45,10 +45,7 @@ for (const name of ["timeupdate", "seeked", "loadedmetadata"]) {
 }
 
 function reveal() {
-  for (const player of document.querySelectorAll("[data-player]")) {
-    player.querySelector("[data-js]").hidden = false;
-    show(player);
-  }
+  for (const player of document.querySelectorAll("[data-player]")) show(player);
 }
 document.addEventListener("htmx:load", reveal);
 reveal();

@@ -21,14 +21,9 @@ function update() {
   for (const button of rows.querySelectorAll("[data-drop]")) button.disabled = all().length < 2;
 }
 
-function reveal() {
-  for (const element of form.querySelectorAll("[data-js]")) element.hidden = false;
-}
-
 add.addEventListener("click", () => {
   const row = blank.cloneNode(true);
   rows.append(row);
-  reveal();
   update();
   row.querySelector("textarea").focus();
 });
@@ -41,5 +36,4 @@ rows.addEventListener("click", ({ target }) => {
   next.querySelector("textarea").focus();
 });
 form.addEventListener("input", update);
-reveal();
 update();
