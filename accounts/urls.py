@@ -10,6 +10,5 @@ urlpatterns = [
     path("account", views.account, name="account"),
     path("account/ask", views.ask, name="ask"),
     path("account/letters", views.letters, name="letters"),
-    path("inbox", views.inbox, name="inbox"),
     path("account/password", views.password, name="password"),
 ]

@@ -19,13 +19,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import quotas, services
 from accounts.forms import NewPasswordForm
-from accounts.models import CreditRequest, Notice, Transfer, User
+from accounts.models import CreditRequest, Transfer, User
 from accounts.signin import SignInForm
 from kling_platform.errors import PlatformError
 from kling_platform.text import whole_number
 
 LINES = 10
-NOTICES = 50
 
 
 @sensitive_post_parameters("password")
@@ -114,24 +113,6 @@ def letters(request: HttpRequest) -> HttpResponse:
     else:
         messages.success(request, _("Kept."))
     return redirect("/account#notices")
-
-
-@never_cache
-@login_required
-@require_http_methods(["GET", "HEAD"])
-def inbox(request: HttpRequest) -> HttpResponse:
-    """What this person was told, newest first, a page at a time by key; what is seen counts as read."""
-    user = cast(User, request.user)
-    rows = Notice.objects.filter(user=user).newest_first()
-    if before := whole_number(request.GET.get("before", "")):
-        rows = rows.filter(pk__lt=before)
-    found = list(rows[: NOTICES + 1])
-    page = found[:NOTICES]
-    fresh = {notice.pk for notice in page if notice.read_at is None}
-    if fresh:
-        services.mark_read(user, upto=max(fresh))
-    older = page[-1].pk if len(found) > NOTICES else None
-    return render(request, "accounts/inbox.html", {"notices": page, "fresh": fresh, "older": older})
 
 
 def _lines(request: HttpRequest) -> dict[str, Any]:

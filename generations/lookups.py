@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
 
@@ -18,6 +20,7 @@ from kling_platform import ranges
 
 # What one question about progress may be about; more cards than that a page asks about in parts.
 MOST_WATCHED = 100
+_PAGE_OF_ONE = re.compile(r"/g/([0-9a-f-]{36})")
 
 
 def user_of(request: HttpRequest) -> User:
@@ -33,6 +36,13 @@ def find(request: HttpRequest, generation_id: uuid.UUID) -> Generation:
         .prefetch_related("images"),
         pk=generation_id,
     )
+
+
+def posters(user: User, links: Iterable[str]) -> set[str]:
+    """Those of some paths (``/g/ID``) that are of finished videos which this person may see."""
+    ids = [found for link in links if (page := _PAGE_OF_ONE.fullmatch(link)) and (found := to_uuid(page[1]))]
+    rows = Generation.objects.for_user(user).filter(video__isnull=False, pk__in=ids)
+    return {f"/g/{found}" for found in rows.values_list("pk", flat=True)}
 
 
 def find_video(generation: Generation) -> Video:
