@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from accounts.models import User
 from generations import services
 from generations.models import Generation, Status, Storyboard
+from tests.browser.conftest import accessibility, too_wide
 from tests.browser.test_journeys import look
 from tests.makers import ask
 
@@ -111,6 +112,30 @@ def test_variations_are_made_and_play_side_by_side(
     assert (still["least"] > 4, still["apart"] < 0.01) == (True, True)
     page.get_by_role("link", name=re.compile("off the wall")).first.click()
     expect(page.locator(".tile")).to_have_count(2)
+
+
+SHAPES = """() => [...document.querySelectorAll(".wall ul")].map((row) =>
+    [...row.querySelectorAll(".tile-media")].map((tile) => tile.getBoundingClientRect())
+        .map(({ width, height }) => [Math.round(height), width / height]))"""
+
+
+def test_on_a_wall_each_has_its_own_shape_and_its_neighbours_height(
+    page: Page, portal: str, alice: User, sign_in: SignIn
+) -> None:
+    sizes = ("16:9", "9:16", "1:1", "16:9", "16:9")
+    made = [ask(alice, size=size) for size in sizes]
+    sign_in(alice)
+    page.goto(f"{portal}/compare?ids={','.join(str(one.pk) for one in made)}")
+    rows = page.evaluate(SHAPES)
+    assert [len(row) for row in rows] == [3, 2]
+    ratios = [16 / 9, 9 / 16, 1, 16 / 9, 16 / 9]
+    assert [ratio for row in rows for _height, ratio in row] == pytest.approx(ratios, abs=0.01)
+    for row in rows:
+        assert max(height for height, _ratio in row) - min(height for height, _ratio in row) <= 1
+    assert accessibility(page) == []
+    for width in (390, 2560):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert too_wide(page) == 0
 
 
 def test_the_same_prompt_goes_to_the_ticked_models_for_the_said_price(
