@@ -172,6 +172,18 @@ def texts() -> dict[str, str]:
             "cropIt": _("Crop it"),
             "firstMissing": _("A last frame needs a first one. Add it, or move this picture there."),
             "empty": _("Describe the video in words: the prompt is empty."),
-            "broken": _("The connection broke before the answer came. Send it again: it is made only once."),
+            "broken": _(
+                "The connection broke before the answer came. Your words and pictures are still here, and "
+                "however often you send them, one video is made and paid."
+            ),
+            "offline": _(
+                "There is no connection. Your words and pictures are still here; they are sent as soon as it is "
+                "back, and one video is made and paid."
+            ),
+            "again": _("Try again"),
+            "signedOut": _(
+                "You were signed out meanwhile. Sign in again: your draft is kept and will be back."
+            ),
+            "signIn": _("Sign in"),
         }.items()
     }

@@ -47,6 +47,26 @@ document.addEventListener("click", (event) => {
 const here = document.querySelector("[data-address]");
 if (here) history.replaceState(null, "", here.dataset.address);
 
+// --- the line to the platform: where it is lost the page says so, keeps what it has, and goes on when it is back
+
+const line = document.getElementById("line");
+function sayLost(lost) { line.textContent = lost ? line.dataset.lost : ""; }
+
+window.addEventListener("offline", () => sayLost(true));
+window.addEventListener("online", () => sayLost(false));
+document.addEventListener("htmx:sendError", () => sayLost(true));
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful) sayLost(false);
+  else if (detail.xhr.status === 503) sayLost(true);
+});
+// A browser without a line would leave the page for one of its own.
+document.addEventListener("submit", (event) => {
+  if (navigator.onLine || event.defaultPrevented) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  sayLost(true);
+});
+
 // A form is sent once: the button shows that it is on its way until the next page is there.
 document.addEventListener("submit", (event) => {
   const form = event.target;

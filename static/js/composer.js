@@ -177,8 +177,12 @@ function showErrors(errors) {
 }
 
 let sending = false;
+let onItsWay = null;
+// Without a line an upload would hang for minutes before it fails.
+window.addEventListener("offline", () => onItsWay?.abort());
 
 async function send() {
+  window.removeEventListener("online", send);
   if (sending) return;
   if (!prompt.value.trim()) {
     showErrors({ prompt: [texts.empty] });
@@ -187,13 +191,16 @@ async function send() {
   sending = true;
   showErrors({});
   submit.setAttribute("aria-busy", "true");
+  onItsWay = new AbortController();
   try {
     const answer = await fetch(form.action, {
       method: "POST",
       body: new FormData(form),
       headers: { Accept: "application/json" },
-      redirect: "error",
+      redirect: "manual",
+      signal: onItsWay.signal,
     });
+    if (answer.type === "opaqueredirect") { signedOut(); return; }
     const data = await answer.json();
     if (data.to) {
       draft.end();
@@ -202,10 +209,36 @@ async function send() {
     }
     showErrors(data.errors);
   } catch {
-    showErrors({ __all__: [texts.broken] });
+    brokenOff();
   }
+  ready();
+}
+
+function ready() {
   submit.removeAttribute("aria-busy");
   sending = false;
+}
+
+function refuse(text, offer) {
+  showErrors({ __all__: [text] });
+  document.querySelector("#err_form p").append(" ", act(offer));
+}
+
+// Whether it arrived nobody knows. The form's nonce makes a second sending of the same harmless, so it goes by itself
+// when the line is back; not once somebody has changed something: they say when they are done.
+function brokenOff() {
+  refuse(navigator.onLine ? texts.broken : texts.offline, { label: texts.again, run: send });
+  window.addEventListener("online", send, { once: true });
+}
+form.addEventListener("input", () => {
+  window.removeEventListener("online", send);
+  const said = document.querySelector("#err_form p").firstChild;
+  if (said?.textContent === texts.offline) said.textContent = texts.broken;
+});
+
+function signedOut() {
+  refuse(texts.signedOut, { label: texts.signIn, run: () => location.assign(`/signin?next=${form.getAttribute("action")}`) });
+  ready();
 }
 
 form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
@@ -241,8 +274,7 @@ document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
 });
 // A page that comes back from the browser's cache must not stay locked, and what it makes next is a new one.
 window.addEventListener("pageshow", (event) => {
-  sending = false;
-  submit.removeAttribute("aria-busy");
+  ready();
   if (!event.persisted) return;
   const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
   form.elements.nonce.value = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
