@@ -4,6 +4,7 @@ Each runs in a real django-q cluster of four workers against the same upstream, 
 in a process of its own. Polls and lag are read from upstream's log, statements from PostgreSQL's, processor
 time from the kernel. The lag is what somebody waits who looks at any moment: until the next poll of that
 generation. One that was not polled again counts with what was left of the run, so long lags are lower bounds.
+``IN_FLIGHT=1000`` measures one size alone.
 """
 
 from __future__ import annotations
@@ -266,8 +267,9 @@ def compare(postgres: Postgres, folder: Path, log: Path) -> None:
         "| in flight, planned gap | | polls/s | CPU ms/poll | of PostgreSQL | statements/poll | lag p50 | p95 |"
     )
     say("|---|---|---|---|---|---|---|---|")
+    only = os.environ.get("IN_FLIGHT", "")
     for size in SIZES:
-        for way in WAYS:
+        for way in WAYS if only in ("", str(size.in_flight)) else ():
             got = measure(postgres, folder, log, way, size)
             say(
                 f"| {size.in_flight:,}, {size.shortest + 0.5} s | {way} | {got.polls:.1f} | {got.cpu:.2f} "

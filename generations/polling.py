@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 FEWEST, MOST = 8, services.IN_HAND // 2
 TURN_SECONDS = 0.2
 # Between two claims that take all there is: they reach further ahead than that.
-REST_SECONDS = 1.0
-NUDGE_SECONDS = 3
+REST_SECONDS = 1.5
+NUDGE_SECONDS = 4
 
 # How far ahead of its first slot a claim is made: more when slots were missed, at most so much.
 LEAD, MOST_LEAD = 0.05, 1.0
@@ -88,11 +88,10 @@ class _Turns:
             self._collect([(self.pending.pop(one), one) for one in done])
 
     def _claim(self, now: float, room: int) -> None:
-        services.record_progress(self.moved)
-        self.moved = {}
         # An idle loop takes no lock.
-        look = not self._idle or services.due_polls().exists()
-        dues = services.claim_polls(room, self._lead) if look else []
+        look = self.moved or not self._idle or services.due_polls().exists()
+        dues = services.claim_polls(room, self._lead, moved=self.moved) if look else []
+        self.moved = {}
         self.pending |= {self.pool.submit(_ask, due, self.upstream, self.lines): due for due in dues}
         self.claimed, self._idle = self.claimed + len(dues), not dues
         self._claim_at = now if len(dues) == room else now + REST_SECONDS

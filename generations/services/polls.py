@@ -33,8 +33,9 @@ POLLED = (Status.RUNNING, Status.UNKNOWN)
 ASKED_HOURLY = timedelta(hours=1)
 URL_PATIENCE = timedelta(minutes=15)
 MISSING_PATIENCE, MISSING_TIMES = timedelta(minutes=10), 3
-# Claims reach this far ahead, so that one a second is enough where polls are few, and none is late for it.
-AHEAD = timedelta(seconds=1.5)
+# Claims reach this far ahead, so that few are enough, and none is late for it. At a full budget this is less than a
+# loop may have in hand.
+AHEAD = timedelta(seconds=2)
 # Slots lie so far apart that no second sees more than the budget when each is used up to this much too late. What
 # would come later (the machine was busy, or stood still) is not asked at all: it would come in a bunch.
 LATE_SECONDS = 0.2
@@ -75,14 +76,16 @@ def due_polls() -> QuerySet[Generation]:
 
 
 @transaction.atomic
-def claim_polls(most: int, lead: float = 0.0) -> list[PollDue]:
+def claim_polls(most: int, lead: float = 0.0, *, moved: dict[uuid.UUID, int] | None = None) -> list[PollDue]:
     """Up to ``most`` due generations, each with a slot of the ``POLL_BUDGET`` that all workers share.
 
-    No slot is earlier than ``lead`` seconds from now: what the caller needs until it can ask.
+    No slot is earlier than ``lead`` seconds from now: what the caller needs until it can ask. ``moved`` is progress
+    as for ``record_progress``, written under the same lock.
     """
     asked = time.monotonic()
     upstream, now = dispatch.locked()
     told = time.monotonic()
+    _write_progress(moved or {})
     every = timedelta(seconds=(1 + LATE_SECONDS) / settings.POLL_BUDGET)
     late = LATE_SECONDS if settings.POLL_BUDGET < 6 * IN_HAND else math.inf
     if (
@@ -157,9 +160,14 @@ def record_readings(answers: Iterable[tuple[PollDue, Any]]) -> dict[uuid.UUID, i
 @transaction.atomic
 def record_progress(percents: dict[uuid.UUID, int]) -> None:
     """How far they are, in one statement for all; never backwards."""
+    if percents:
+        dispatch.locked()  # who writes to many rows at once does so alone, or two could wait for each other
+    _write_progress(percents)
+
+
+def _write_progress(percents: dict[uuid.UUID, int]) -> None:
     if not percents:
         return
-    dispatch.locked()  # who writes to many rows at once does so alone, or two could wait for each other
     higher = "progress = CASE WHEN new.value > progress THEN new.value ELSE progress END"
     update_each(higher, percents)
     reach("progress.written")
