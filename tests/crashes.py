@@ -22,7 +22,7 @@ from django_q.signing import SignedPackage
 from accounts.invariants import ALL
 from accounts.invariants import INVARIANTS as OF_ACCOUNTS
 from generations.invariants import INVARIANTS as OF_GENERATIONS
-from generations.models import OPEN, TERMINAL, Generation, Lane, Status, Upstream
+from generations.models import OPEN, TERMINAL, Event, Generation, Lane, Status, Upstream
 
 KILLED = -signal.SIGKILL
 ROUNDS = 30
@@ -133,9 +133,17 @@ def judge(journal: Iterable[dict[str, Any]]) -> str:
     assert {entry["external_task_id"] for entry in orphans} <= {str(row.pk) for row in doubts}, "lost"
     for invariant in (*OF_ACCOUNTS, *OF_GENERATIONS):
         assert invariant.breaches(ALL) == [], invariant.name
-    states = Counter(row.status for row in rows.values())
+    return f"{len(rows)} generations, 0 paid twice, 0 lost, {len(doubts)} in doubt{_reasons()}, {len(orphans)} orphans"
+
+
+def _reasons() -> str:
+    """Why those that are in doubt are, as their events say."""
+    steps = Event.objects.filter(to_status=Status.UNKNOWN, generation__status=Status.UNKNOWN)
+    found = Counter(
+        f"{note} {detail.get('message', '')}".strip() for note, detail in steps.values_list("note", "detail")
+    )
     return (
-        f"{len(rows)} generations, 0 paid twice, 0 lost, {states['unknown']} in doubt, {len(orphans)} orphans"
+        f" ({', '.join(f'{number} × {reason}' for reason, number in sorted(found.items()))})" if found else ""
     )
 
 

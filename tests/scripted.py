@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,12 +16,13 @@ class Scripted:
     """``answers`` are played in order, the last one for ever; ``requests`` holds what arrived, raw."""
 
     port: int
+    scheme: str = "http"
     answers: list[Callable[[socket.socket], None]] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def bodies(self) -> list[dict]:
         """The JSON bodies of the requests that had one."""
@@ -84,10 +86,12 @@ def _read_request(line: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def serve(*answers: Callable[[socket.socket], None]) -> Iterator[Scripted]:
-    """A server on a free port for the length of the block."""
+def serve(
+    *answers: Callable[[socket.socket], None], seal: ssl.SSLContext | None = None
+) -> Iterator[Scripted]:
+    """A server on a free port for the length of the block; ``seal``: over TLS."""
     listener = socket.create_server(("127.0.0.1", 0))
-    script = Scripted(listener.getsockname()[1], list(answers))
+    script = Scripted(listener.getsockname()[1], "https" if seal else "http", list(answers))
 
     def handle(line: socket.socket, play: Callable[[socket.socket], None]) -> None:
         with line, contextlib.suppress(OSError):
@@ -99,6 +103,8 @@ def serve(*answers: Callable[[socket.socket], None]) -> Iterator[Scripted]:
         with contextlib.suppress(OSError):
             while True:
                 line, _ = listener.accept()
+                if seal:
+                    line = seal.wrap_socket(line, server_side=True)
                 play = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
                 threading.Thread(target=handle, args=(line, play), daemon=True).start()
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
+import socket
+import ssl
+import threading
 import time
 
 import pytest
+import trustme
 
 from generations.omnimaas import client
 from generations.omnimaas.errors import (
@@ -19,6 +25,8 @@ from generations.omnimaas.errors import (
     Unavailable,
 )
 from tests import scripted
+from tests.crashes import start_task_process, wait_for
+from tests.processes import wait_until
 from tests.scripted import answer
 
 ORDER = client.Order(
@@ -55,6 +63,35 @@ def test_a_post_says_what_the_document_says():
         "aspect_ratio": "9:16",
         "external_task_id": ORDER.external_id,
     }
+
+
+@pytest.mark.parametrize("seal", [True, False], ids=["over TLS", "plain"])
+def test_an_answer_that_came_while_the_machine_stood_still_is_read(seal, tmp_path, monkeypatch):
+    """Upstream has made it and said so: thrown away, it would be paid for and never seen."""
+    asked, said = threading.Event(), threading.Event()
+
+    def play(line: socket.socket) -> None:
+        asked.set()
+        said.wait(10)
+        answer(200, {"id": "up-1"})(line)
+        said.clear()
+
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "ca.pem"))
+    with scripted.serve(play, seal=context if seal else None) as upstream:
+        to = gateway(upstream.url, seconds=1)
+        sender = start_task_process(lambda: (tmp_path / "id").write_text(client.send(ORDER, to).upstream_id))
+        assert asked.wait(30)
+        os.kill(sender, signal.SIGSTOP)
+        said.set()
+        wait_until(lambda: not said.is_set(), 10)
+        time.sleep(1.2)  # longer than a POST may take
+        os.kill(sender, signal.SIGCONT)
+        assert wait_for(sender) == 0
+    assert (tmp_path / "id").read_text() == "up-1"
 
 
 def test_pictures_go_in_the_transport_of_the_settings():

@@ -76,10 +76,13 @@ class _Line:
 
 
 def _shut(sock: socket.socket | None) -> None:
-    """End whatever waits on a socket, in whichever thread."""
+    """End whatever waits on a socket, in whichever thread. What has come already can still be read.
+
+    Past TLS, whose own ``shutdown`` would forget how to read it.
+    """
     if sock is not None:
         with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _watched(base: type, line: _Line) -> type:
@@ -113,11 +116,14 @@ class _Adapter(HTTPAdapter):
 def exchange(
     method: str, url: str, *, headers: dict[str, str], body: bytes | None = None, seconds: float
 ) -> Reply:
-    """Send one request and read one answer within ``seconds``. Raises ``NeverSent``, ``Broken`` or ``TooLong``."""
+    """Send one request and read one answer within ``seconds``. Raises ``NeverSent``, ``Broken`` or ``TooLong``.
+
+    An answer that has come is read, however late: the machine may have stood still since. So single reads have no
+    timeout of their own, only the end of the line.
+    """
     line = _Line()
     timer = threading.Timer(seconds, line.expire)
     timer.daemon = True
-    ends = time.monotonic() + seconds
     timer.start()
     try:
         with requests.Session() as session:
@@ -130,9 +136,12 @@ def exchange(
                 headers=headers,
                 allow_redirects=False,
                 stream=True,
-                timeout=(min(CONNECT_SECONDS, seconds), seconds),
+                timeout=(min(CONNECT_SECONDS, seconds), None),
             ) as response:
-                return Reply(response.status_code, response.headers, _read(response, ends))
+                body = _read(response)
+                if line.expired and not _says_where_it_ends(response):
+                    raise OSError("cut off")
+                return Reply(response.status_code, response.headers, body)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         if not line.connected:
             raise NeverSent(type(error).__name__) from error
@@ -141,15 +150,17 @@ def exchange(
         timer.cancel()
 
 
-def _read(response: requests.Response, ends: float) -> bytes:
+def _says_where_it_ends(response: requests.Response) -> bool:
+    return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+
+
+def _read(response: requests.Response) -> bytes:
     """The body, decoded piece by piece, so that a gzip bomb stops at the cap."""
     parts, size = [], 0
     for part in response.iter_content(16 * 1024):
         size += len(part)
         if size > MAX_REPLY_BYTES:
             raise TooLong
-        if time.monotonic() > ends:
-            raise OSError("deadline")
         parts.append(part)
     return b"".join(parts)
 

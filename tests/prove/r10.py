@@ -1,4 +1,10 @@
-"""R10: PostgreSQL goes away again and again under load, and nobody meets more than a pause."""
+"""R10: PostgreSQL goes away again and again under load, and nobody meets more than a pause.
+
+What may be left in doubt, and why; the reasons are told beside the number. Either the commit of a claim was not
+answered (*lease_over*): nobody knows that he may send, so nothing is sent, and upstream has no orphan. Or a POST was
+not answered within ``OMNIMAAS_TIMEOUT`` (*line*): sandbox or machine stood still, for the database is not asked in
+between, and upstream may have an orphan. An answer that came waits for the database, and is never lost to it.
+"""
 
 from __future__ import annotations
 
