@@ -10,8 +10,11 @@ import contextlib
 import logging
 import time
 import uuid
+from collections.abc import Callable
+from functools import partial
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from generations import archive, lanes, polling, sending, services
@@ -27,6 +30,8 @@ log = logging.getLogger(__name__)
 # A dispatcher stops claiming after this, and a poll loop ends after that: both well before the task's timeout.
 DISPATCH_SECONDS = 20
 POLL_LOOP_SECONDS = 70
+# A copied video waits so long for a database that went away meanwhile: else it would be copied anew, minutes later.
+COPY_WAITS_SECONDS = 30
 
 
 def gateway() -> client.Gateway:
@@ -135,7 +140,21 @@ def _store(row: Generation, url: str) -> bool:
         bytes=copied.bytes,
         sha256=copied.sha256,
     )
-    return services.record_stored(row.pk, video)
+    return _written_down(partial(services.record_stored, row.pk, video))
+
+
+def _written_down(record: Callable[[], bool]) -> bool:
+    """What it returns. Asked again until the database is back; twice changes nothing."""
+    ends = time.monotonic() + COPY_WAITS_SECONDS
+    while True:
+        try:
+            return record()
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > ends:
+                raise
+            log.warning("a copied video waits for the database: %s", error)
+            connection.close()
+            time.sleep(sending.BACK_SECONDS)
 
 
 def _fresh_url(row: Generation) -> str:

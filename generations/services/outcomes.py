@@ -177,8 +177,12 @@ def fail_and_release(
 # --- what storing said ------------------------------------------------------
 
 
+@transaction.atomic
 def claim_store(generation_id: uuid.UUID) -> Generation | None:
-    """The generation, if it is due to be stored and nobody else is at it; leased for ``STORE_LEASE``."""
+    """The generation, if it is due to be stored and nobody else is at it; leased for ``STORE_LEASE``.
+
+    In one transaction: a database that goes away in between leaves no lease that nobody holds.
+    """
     due = Generation.objects.filter(pk=generation_id, status=Status.STORING, next_check_at__lte=Now())
     if due.update(next_check_at=Now() + STORE_LEASE, store_attempts=F("store_attempts") + 1) != 1:
         return None

@@ -249,8 +249,11 @@ def survive(
     )
 
 
-def _until_quiet(lives: Callable[[], bool], seconds: float = 240) -> float:
-    """How long it took until everything was over or in doubt, without anybody's help."""
+def _until_quiet(lives: Callable[[], bool], seconds: float = 420) -> float:
+    """How long it took until everything was over or in doubt, without anybody's help.
+
+    A store whose claim was not answered is tried again when its five minutes are over, and the next minute's sweep is.
+    """
     begun = time.monotonic()
     waiting = Generation.objects.exclude(status__in=[*TERMINAL, Status.UNKNOWN])
     while waiting.exists():
