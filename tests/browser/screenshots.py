@@ -14,11 +14,12 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts import services as people
-from accounts.models import User
-from generations import services
-from generations.models import Batch, Generation
+from accounts.models import User, Wallet
+from generations import dispatch, services
+from generations.models import Batch, Generation, WebhookDelivery, WebhookTry
+from generations.omnimaas.reader import Reading
 from tests.conftest import SANDBOX_KEY, person
-from tests.makers import ask, claim_one
+from tests.makers import ask, claim_one, due
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -166,6 +167,15 @@ def rooms(pages: dict[str, str]) -> dict[str, str]:
     people.ask_for_credits(mira, credits=400, reason="The trailer is due on Friday.")
     people.invite("lin@example.com", role="member", teams=[team], credits=500, actor=boss)
     services.sum_up_days()
+    nobody = User.objects.create_user("nora")
+    people.add_member(team, nobody, actor=boss)
+    people.ask_for_credits(nobody, credits=300, reason="I start on Monday.")
+    table = "email,role,teams,credits,period\nkim@example.com,member,Film,500,month"
+    refused = people.begin_import(table, digest="of something else", actor=boss)
+    people.run_import(refused.pk)
+    waiting = people.begin_import(table, digest=people.plan_import(table, actor=boss).digest, actor=boss)
+    lose(mira)
+    use_for_ten_days(mira)
     names = ("people", "requests", "teams", "usage", "usage/videos", "usage/statement")
     own = (
         "catalogue",
@@ -177,11 +187,38 @@ def rooms(pages: dict[str, str]) -> dict[str, str]:
         "people/import",
     )
     return {f"manage-{name.replace('/', '-')}": f"/manage/{name}" for name in (*names, *own)} | {
+        "manage-quotas": "/manage/quotas?q=&period=month&how=percent&amount=20",
+        "manage-operations-month": "/manage/operations?span=month",
+        "manage-import-waiting": f"/manage/people/imports/{waiting.pk}",
+        "manage-import-refused": f"/manage/people/imports/{refused.pk}",
         "manage-person": f"/manage/people/{mira.pk}",
         "manage-team": f"/manage/teams/{team.pk}",
         "admin": "/admin/",
         "admin-generations": "/admin/generations/generation/",
     }
+
+
+def lose(mira: User) -> None:
+    """A video that the gateway made, and whose file was gone before it could be fetched; a webhook that is deaf."""
+    lost = ask(mira, prompt="Geese rise from a marsh, slow motion.")
+    claim = next(claim for claim in dispatch.claim(9) if claim.generation_id == lost.pk)
+    services.record_submitted(claim, upstream_id="up-geese")
+    services.record_reading(due(lost), Reading("succeeded", url="https://cdn.example.com/geese.mp4"))
+    for _ in range(3):
+        Generation.objects.filter(pk=lost.pk).update(next_check_at=lost.created_at)
+        services.claim_store(lost.pk)
+        services.record_store_failed(lost.pk, message="404 Not Found, also of a fresh link", gone=True)
+    hook = services.register_webhook(mira, url="https://hooks.example.com/kling", name="Edit bay")
+    delivery = WebhookDelivery.objects.create(endpoint=hook, event="generation.failed", status="failed")
+    WebhookTry.objects.create(delivery=delivery, number=10, outcome="refused", status=502)
+
+
+def use_for_ten_days(mira: User) -> None:
+    """So that a pace can be told."""
+    begun = timezone.now() - timedelta(days=10)
+    people.set_quotas(mira, {"month": 1_000, "total": 2_000})
+    mira.quotas.update(created_at=begun)
+    Wallet.objects.filter(quota__user=mira).update(starts_at=begun)
 
 
 def in_three_days() -> datetime:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts import quotas
 from accounts import services as people
 from accounts.models import Team, User
 from generations import alarm_tasks, services
-from generations.models import CatalogueVersion, Generation, Upstream
+from generations.models import CatalogueVersion, Generation, Upstream, WebhookDelivery, WebhookTry
 from tests.api import finished
 from tests.browser.test_journeys import look
 from tests.chats import Room
@@ -46,6 +48,15 @@ def test_a_member_asks_and_the_manager_gives(page: Page, portal: str, alice: Use
     page.get_by_role("button", name="Give", exact=True).click()
     expect(page.get_by_text("Nobody is waiting for you.")).to_be_visible()
     assert quotas.balances(alice)[0].wallet.available == 1_500
+    page.goto(f"{portal}/manage/quotas")
+    page.get_by_label("What becomes of it").select_option("percent")
+    page.get_by_label("How much").fill("10")
+    page.get_by_role("button", name="Show what it does").click()
+    expect(page.get_by_role("row", name="alice")).to_contain_text("1,000 1,100 +100")
+    page.get_by_label("Reason").fill("a busier month")
+    page.get_by_role("button", name="Change these quotas").click()
+    expect(page.get_by_text("1 quota is changed.")).to_be_visible()
+    assert quotas.balances(alice)[0].wallet.available == 1_600
 
 
 def test_a_price_is_changed_after_a_look(page: Page, portal: str, boss: User, sign_in: SignIn) -> None:
@@ -64,11 +75,27 @@ def test_a_price_is_changed_after_a_look(page: Page, portal: str, boss: User, si
     expect(page.locator("[data-price]")).to_have_text("20 credits")
 
 
-def test_sending_is_paused_with_a_reason_and_goes_on(
-    page: Page, portal: str, boss: User, sign_in: SignIn
+def test_operations_are_looked_at_replayed_paused_and_go_on(
+    page: Page, portal: str, alice: User, boss: User, sign_in: SignIn
 ) -> None:
+    finished(alice)
+    hook = services.register_webhook(alice, url="https://example.com/hook")
+    three_days_ago = timezone.now() - timedelta(days=3)
+    given_up = WebhookDelivery.objects.create(
+        endpoint=hook, event="generation.failed", status="failed", created_at=three_days_ago
+    )
+    WebhookTry.objects.create(delivery=given_up, number=10, outcome="refused", status=502, at=three_days_ago)
     sign_in(boss)
     page.goto(f"{portal}/manage/operations")
+    expect(page.locator("#storage")).to_contain_text("1 ·")
+    expect(page.locator("#webhooks")).to_contain_text("Nothing was given up in this time.")
+    page.get_by_role("link", name="7 days").click()
+    expect(page.locator("#webhooks")).to_contain_text("1 event given up · answered, but not with success")
+    page.get_by_role("button", name="Send again").click()
+    expect(page.get_by_text("It is being sent again")).to_be_visible()
+    expect(page.get_by_role("link", name="7 days")).to_have_attribute("aria-current", "true")
+    given_up.refresh_from_db()
+    assert given_up.status == "waiting"
     page.get_by_role("button", name="Pause sending").click()
     page.get_by_label("Reason").fill("Renewing the account")
     page.get_by_role("dialog").get_by_role("button", name="Pause sending").click()
@@ -104,10 +131,13 @@ def test_every_page_is_for_everybody(
     )
     assert Generation.objects.filter(status="unknown").exists()
     people.invite("guest@example.com", actor=boss, teams=[team])
+    table = people.begin_import("email\nlin@example.com", digest="x", actor=boss)
     people.ask_for_credits(alice, credits=5, reason="very-long-word-" * 8)
     sign_in(boss)
     pages = {
         "people": "/manage/people",
+        "quotas": "/manage/quotas?period=month&how=add&amount=5",
+        "import result": f"/manage/people/imports/{table.pk}",
         "person": f"/manage/people/{alice.pk}",
         "invite": "/manage/people/invite",
         "import": "/manage/people/import",
@@ -121,7 +151,7 @@ def test_every_page_is_for_everybody(
         "statement": "/manage/usage/statement",
         "catalogue": "/manage/catalogue",
         "change": "/manage/catalogue/edit",
-        "operations": "/manage/operations",
+        "operations": "/manage/operations?span=month",
         "audit": "/manage/audit",
         "inbox": "/inbox",
     }
