@@ -90,6 +90,9 @@ def test_what_a_cut_does_is_shown_and_then_done(alice: User, bob: User, boss: Us
     assert messages(done) == ["2 quotas are changed."]
     assert (left(alice), left(bob)) == ({"month": 0}, {"month": 500})
     assert AuditEntry.objects.get(action="quota.bulk").detail["people"] == 2
+    assert "bob 500 0 -500" in text(office.get("/manage/quotas?period=month&how=add&amount=-900")), (
+        "0 at least"
+    )
 
 
 def test_one_that_somebody_else_changed_keeps_all_as_they_were(alice: User, bob: User, boss: User) -> None:

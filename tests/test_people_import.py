@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models.signals import post_save
 from django.test import Client
 from django.utils import timezone, translation
 from django_q.models import OrmQ
@@ -169,6 +170,22 @@ def test_one_that_was_killed_says_so_and_changes_nothing(film: Team, boss: User)
     assert not services.run_import(row.pk) and not Invitation.objects.exists()
 
 
+def test_what_was_given_up_while_it_ran_is_undone(film: Team, boss: User) -> None:
+    """Somebody has read that nothing was changed: so nothing may be, however late the worker is."""
+    digest = services.plan_import("email\nlin@example.com", actor=boss).digest
+    row = services.begin_import("email\nlin@example.com", digest=digest, actor=boss)
+
+    def give_up(**_sent: object) -> None:
+        PeopleImport.objects.filter(pk=row.pk).update(state="refused", ended_at=timezone.now())
+
+    post_save.connect(give_up, sender=Invitation)
+    try:
+        assert not services.run_import(row.pk)
+    finally:
+        post_save.disconnect(give_up, sender=Invitation)
+    assert not Invitation.objects.exists()
+
+
 def test_who_was_suspended_meanwhile_imports_nothing(film: Team, boss: User) -> None:
     table = "email\nlin@example.com"
     row = services.begin_import(table, digest=services.plan_import(table, actor=boss).digest, actor=boss)
@@ -230,6 +247,11 @@ def test_chinese_words_do_in_chinese(boss: User) -> None:
     with translation.override(None):  # what the request leaves behind ends here
         (step,) = client.post("/manage/people/import", {"table": table}).context["plan"].steps
     assert (step.kind, step.wish.role, step.wish.period) == ("new", "admin", "week")
+    with translation.override("zh-hans"):
+        digest = services.plan_import(table, actor=boss).digest
+        row = services.begin_import(table, digest=digest, actor=boss)
+    assert services.run_import(row.pk), "the worker reads it in the language of who confirmed it"
+    assert Invitation.objects.get().language == "zh-hans"
 
 
 @pytest.mark.parametrize(

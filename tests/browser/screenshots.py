@@ -88,7 +88,9 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     services.start_storyboard(board)
     work(120)
     batch = grid(mira)
-    ask(person("first"), prompt="A paper boat sets off.")
+    first = person("first")
+    people.set_quotas(first, {"total": 40})
+    ask(first, prompt="A paper boat sets off.")
     work(120)
     canceled = services.cancel(ask(mira, prompt="Paper boats drift down a flooded street."), actor=mira)
     for age, generation in enumerate(reversed([*made, canceled]), start=1):
@@ -175,7 +177,7 @@ def rooms(pages: dict[str, str]) -> dict[str, str]:
     people.run_import(refused.pk)
     waiting = people.begin_import(table, digest=people.plan_import(table, actor=boss).digest, actor=boss)
     lose(mira)
-    use_for_ten_days(mira)
+    use_for_ten_days(User.objects.get(username="first"))
     names = ("people", "requests", "teams", "usage", "usage/videos", "usage/statement")
     own = (
         "catalogue",
@@ -213,12 +215,11 @@ def lose(mira: User) -> None:
     WebhookTry.objects.create(delivery=delivery, number=10, outcome="refused", status=502)
 
 
-def use_for_ten_days(mira: User) -> None:
+def use_for_ten_days(user: User) -> None:
     """So that a pace can be told."""
     begun = timezone.now() - timedelta(days=10)
-    people.set_quotas(mira, {"month": 1_000, "total": 2_000})
-    mira.quotas.update(created_at=begun)
-    Wallet.objects.filter(quota__user=mira).update(starts_at=begun)
+    user.quotas.update(created_at=begun)
+    Wallet.objects.filter(quota__user=user).update(starts_at=begun)
 
 
 def in_three_days() -> datetime:
