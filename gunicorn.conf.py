@@ -4,9 +4,13 @@ Threads, because a download or an upload on a slow line must not hold up a whole
 which buffers a whole video in memory for each download. WEB_CONCURRENCY changes the number of processes.
 """
 
+import gc
 import os
+import socket
+from typing import Any
 
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+reuse_port = True  # each process listens for itself: of one ear, the quickest takes most of the kept lines
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 preload_app = True  # one import for all processes; a new version needs a restart anyway
 worker_class = "gthread"
@@ -15,3 +19,16 @@ timeout = 90  # seconds without a sign of life from a process; a slow request al
 graceful_timeout = 10  # seconds that running requests get at the end
 keepalive = 5  # seconds
 control_socket_disable = True  # it would lie in the home folder, one for every gunicorn of this user
+
+
+def on_starting(server: Any) -> None:
+    """Who listens with others of its kind would not notice that the port is somebody else's already."""
+    for host, port in server.address:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+
+
+def when_ready(server: Any) -> None:
+    """What was imported stays: nobody need look through it for garbage, which stops a process for a while."""
+    gc.collect()
+    gc.freeze()

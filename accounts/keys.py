@@ -24,6 +24,20 @@ from kling_platform import prepared
 PREFIX = "klp_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LOOKUP, SECRET, CHECKSUM = 10, 32, 6
+# What a call asks a key and its owner: no password, and of the times, which take longest to read, just one.
+OF_KEY = (
+    "id",
+    "user_id",
+    "label",
+    "lookup",
+    "digest",
+    "scopes",
+    "model_names",
+    "most_open",
+    "old_digest",
+    "old_until",
+)
+OF_OWNER = ("id", "username", "email", "is_active", "role", "models_allowed", "language")
 
 
 class NewKey(NamedTuple):
@@ -94,7 +108,8 @@ def why_ended(text: str) -> str:
 def _living(text: str) -> QuerySet[ApiKey]:
     in_time = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
     living = ApiKey.objects.filter(in_time, lookup=_lookup(text), revoked_at__isnull=True)
-    return living.select_related("user").annotate(now=Now())
+    asked = (*OF_KEY, *(f"user__{name}" for name in OF_OWNER))
+    return living.select_related("user").only(*asked).annotate(now=Now())
 
 
 def _opens(key: ApiKey, digest: bytes) -> bool:
@@ -110,7 +125,7 @@ def _not_since(column: str) -> Q:
 
 
 # What ``_living`` finds and, if ``_opens`` lets it in, ``note_use`` writes down.
-_KEY, _OWNER = prepared.Columns(ApiKey, "k"), prepared.Columns(User, "u")
+_KEY, _OWNER = prepared.Columns(ApiKey, "k", OF_KEY), prepared.Columns(User, "u", OF_OWNER)
 _FIND_AND_NOTE = f"""
 WITH noted AS (
   UPDATE accounts_apikey SET last_used_at = statement_timestamp(),

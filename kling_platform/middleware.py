@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 from csp.utils import build_policy
 from django.conf import settings
@@ -66,6 +67,22 @@ def remember_address(get_response: GetResponse) -> Callable[[HttpRequest], HttpR
         forwarded = request.headers.get("X-Forwarded-For", "")
         with origin.coming_from(origin.sender(remote, forwarded, settings.PROXIES)):
             return get_response(request)
+
+    return middleware
+
+
+def programs_pass_by(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
+    """Calls of the API skip the middlewares that follow: sessions, forms and messages are for pages.
+
+    Each of those keeps the next as ``get_response``, as Django's own do; the last one keeps what asks the views.
+    """
+    views: Any = get_response
+    while hasattr(views, "get_response"):
+        views = views.get_response
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        answer = views if is_api(request) else get_response
+        return cast(HttpResponse, answer(request))
 
     return middleware
 

@@ -11,26 +11,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_address: ContextVar[str | None] = ContextVar("address", default=None)
+_text: ContextVar[str] = ContextVar("address", default="")
 
 
 def address() -> str | None:
-    """The address of whoever sent the request, or None in a task or a command."""
-    return _address.get()
+    """The address of whoever sent the request; None in a task or a command, or where the text is no address.
+
+    Read only here: most requests are audited nowhere.
+    """
+    try:
+        return str(ipaddress.ip_address(_text.get().strip().partition("%")[0]))
+    except ValueError:
+        return None
 
 
 @contextmanager
 def coming_from(text: str) -> Iterator[None]:
-    """What happens in the block was asked for from there; text that is no address counts as none."""
-    try:
-        known = str(ipaddress.ip_address(text.strip().partition("%")[0]))
-    except ValueError:
-        known = None
-    token = _address.set(known)
+    """What happens in the block was asked for from there."""
+    token = _text.set(text)
     try:
         yield
     finally:
-        _address.reset(token)
+        _text.reset(token)
 
 
 def sender(remote: str, forwarded: str, proxies: int) -> str:

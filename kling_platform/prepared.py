@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
 from django.db.models import Model
 
 M = TypeVar("M", bound=Model)
-line: Any = connection  # its type's stubs are shorter than it is
 
 
 class Columns(Generic[M]):
@@ -47,26 +46,38 @@ def first(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
     It comes first in its request, so it finds out by itself whether the kept line to the database is still
     alive, which spares Django's question for that; on a dead one it is asked once more, on a new line.
     """
+    line: Any = connections[DEFAULT_DB_ALIAS]  # looked up once: ``connection`` does it at each of its attributes
     proven = line.health_check_done or line.in_atomic_block or line.connection is None
     try:
-        row = _ask(statement, parameters)
+        row = _ask(line, statement, parameters)
     except (OperationalError, InterfaceError):
         if proven or line.is_usable():
             raise
         line.close()
-        row = _ask(statement, parameters)
+        row = _ask(line, statement, parameters)
     line.health_check_done = True
     return row
 
 
-def _ask(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
-    """Django's own cursors write the parameters into the text, so no plan fits twice; this one sends them beside
-    it. Whoever logs or counts what is asked gets one of Django's, which knows what it sent."""
+def _ask(line: Any, statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
+    """Whoever logs or counts what is asked gets a cursor of Django's, which knows what it sent."""
+    line.ensure_connection()
+    if line.queries_logged:
+        with line.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            row = cursor.fetchone()
+    else:
+        with line.wrap_database_errors:
+            row = _cursor(line).execute(statement, parameters).fetchone()
+    return None if row is None else list(row)
+
+
+def _cursor(line: Any) -> Any:
+    """A line's own cursor, kept: making one takes longer than asking. Django's write the parameters into the
+    text, so no plan fits twice; this one sends them beside it."""
     from django.db.backends.postgresql.base import ServerBindingCursor
 
-    make_cursor: Any = ServerBindingCursor
-    line.ensure_connection()
-    with line.cursor() if line.queries_logged else line.make_cursor(make_cursor(line.connection)) as cursor:
-        cursor.execute(statement, parameters)
-        row = cursor.fetchone()
-    return None if row is None else list(row)
+    kept = getattr(line, "planned_cursor", None)
+    if kept is None or kept.connection is not line.connection:
+        kept = line.planned_cursor = ServerBindingCursor(line.connection)
+    return kept

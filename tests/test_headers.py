@@ -200,6 +200,20 @@ def test_the_api_breaks_in_its_own_words(site: Client, kind: str) -> None:
         assert (refusal["type"], refusal["code"]) == ("server_error", "unavailable")
 
 
+def test_the_api_passes_by_what_is_for_pages(site: Client, alice: User, alice_key: str) -> None:
+    """No session is looked at, and so no cookie counts; languages and sizes are told as everywhere."""
+    site.force_login(alice)
+    page = site.get("/account")
+    answer = site.get("/v1/models", headers={"authorization": f"Bearer {alice_key}"})
+    assert (page.status_code, answer.status_code) == (200, 200)
+    assert hasattr(page.wsgi_request, "session") and hasattr(page.wsgi_request, "user")
+    assert not hasattr(answer.wsgi_request, "session") and not hasattr(answer.wsgi_request, "htmx")
+    assert answer["Content-Length"] == str(len(answer.content))
+    chinese = site.get("/v1/nothing", headers={"accept-language": "zh-hans"})
+    assert chinese["Content-Language"] == "zh-hans" and "Accept-Language" in chinese["Vary"]
+    assert "地址" in error(chinese)["message"]
+
+
 def test_static_files_may_be_kept_by_caches(site: Client) -> None:
     answer = site.get("/static/app.css")
     assert "private" not in answer.get("Cache-Control", "")

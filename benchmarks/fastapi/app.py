@@ -42,7 +42,9 @@ WITH noted AS (
        OR old_digest = $2 AND old_until > statement_timestamp()
           AND coalesce(old_used_at < statement_timestamp() - interval '1 minute', true))
 )
-SELECT k.*, u.*, k.id AS key_id, statement_timestamp() AS now
+SELECT k.id AS key_id, k.user_id, k.label, k.lookup, k.digest, k.scopes, k.model_names, k.most_open, k.old_digest,
+       k.old_until, u.username, u.email, u.is_active, u.role, u.models_allowed, u.language,
+       statement_timestamp() AS now
   FROM accounts_apikey k JOIN accounts_user u ON u.id = k.user_id
  WHERE k.lookup = $1 AND k.revoked_at IS NULL
    AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
