@@ -1,4 +1,5 @@
-"""Links to a video that need no key: signed, for 24 hours, and dead as soon as the video or its owner is."""
+"""Links to a video: signed ones that need no key, for 24 hours, and dead as soon as the video or its owner is; and
+the addresses of those that are made for people outside."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
+from generations.models import ShareLink
 from kling_platform.errors import Forbidden
 
 LIFETIME = 24 * 3600  # seconds
@@ -39,6 +41,11 @@ def content_url(generation_id: uuid.UUID) -> str:
     expires = int(time.time()) + LIFETIME
     path = reverse("api-content", args=[generation_id])
     return f"{settings.PUBLIC_URL}{path}?expires={expires}&sig={_signature(generation_id, str(expires))}"
+
+
+def share_url(link: ShareLink) -> str:
+    """The whole link, as it is sent to people; empty where it can no longer be read."""
+    return f"{settings.PUBLIC_URL}{reverse('shown', args=[link.token()])}" if link.is_readable else ""
 
 
 def check(generation_id: uuid.UUID, query: QueryDict) -> None:

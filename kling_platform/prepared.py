@@ -46,7 +46,9 @@ def first(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
     It comes first in its request, so it finds out by itself whether the kept line to the database is still
     alive, which spares Django's question for that; on a dead one it is asked once more, on a new line.
     """
-    line: Any = connections[DEFAULT_DB_ALIAS]  # looked up once: ``connection`` does it at each of its attributes
+    line: Any = connections[
+        DEFAULT_DB_ALIAS
+    ]  # looked up once: ``connection`` does it at each of its attributes
     proven = line.health_check_done or line.in_atomic_block or line.connection is None
     try:
         row = _ask(line, statement, parameters)
@@ -79,5 +81,6 @@ def _cursor(line: Any) -> Any:
 
     kept = getattr(line, "planned_cursor", None)
     if kept is None or kept.connection is not line.connection:
-        kept = line.planned_cursor = ServerBindingCursor(line.connection)
+        make: Any = ServerBindingCursor  # its stubs know no arguments
+        kept = line.planned_cursor = make(line.connection)
     return kept

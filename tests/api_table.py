@@ -51,6 +51,9 @@ ROWS = [
     Row("POST", GENERATIONS + "/{queued}/cancel", "create"),
     Row("POST", GENERATIONS + "/{ready}/retry", "create"),
     Row("GET", GENERATIONS + "/{ready}/content", "read"),
+    Row("GET", GENERATIONS + "/{ready}/links", "read"),
+    Row("POST", GENERATIONS + "/{ready}/links", "create", {"days": 1}),
+    Row("DELETE", GENERATIONS + "/{ready}/links/{link}", "create"),
     Row("GET", VIDEOS, "read"),
     Row("POST", VIDEOS, "create", {"model": "kling-v2-6", "prompt": "a kite"}),
     Row("GET", VIDEOS + "/{queued}", "read"),
@@ -102,6 +105,9 @@ def batch(owner: User, **fields: Any) -> Batch:
 THINGS: dict[str, Callable[[User, Things], Any]] = {
     "queued": lambda owner, things: ask(owner).pk,
     "ready": lambda owner, things: finished(owner).pk,
+    "link": lambda owner, things: (
+        services.make_link(owner.generations.get(pk=things["ready"]), actor=owner).pk
+    ),  # type: ignore[attr-defined]
     "batch": lambda owner, things: batch(owner).pk,
     "paused": lambda owner, things: batch(owner, paused_at=timezone.now()).pk,
     "hook": lambda owner, things: services.register_webhook(owner, url="https://example.com/h").pk,

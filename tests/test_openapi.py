@@ -53,6 +53,9 @@ def test_every_address_of_the_contract_is_there(schema: dict[str, Any]) -> None:
         ("POST", one + "/cancel"),
         ("POST", one + "/retry"),
         ("GET", one + "/content"),
+        ("GET", one + "/links"),
+        ("POST", one + "/links"),
+        ("DELETE", one + "/links/{link_id}"),
         ("GET", GENERATIONS + "/export"),
         ("POST", "/v1/batches"),
         ("GET", "/v1/batches"),
@@ -98,6 +101,8 @@ def test_every_field_is_explained(schema: dict[str, Any]) -> None:
         "Batch",
         "BatchQuote",
         "LineError",
+        "Link",
+        "LinkRequestRequest",
     ):
         for field, declared in schema["components"]["schemas"][name]["properties"].items():
             assert field in plain or declared.get("description"), (name, field)

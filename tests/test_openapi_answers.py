@@ -291,6 +291,7 @@ OWN: dict[str, Callable[[Stage], Iterator[Any]]] = {
     f"POST {ONE}/cancel": sent("POST", GENERATIONS + "/{ready}/cancel"),
     f"POST {GENERATIONS}/{{ready}}/retry": creates(GENERATIONS + "/{ready}/retry", None),
     f"GET {GENERATIONS}/{{ready}}/content": all_of(files(GENERATIONS + "/{ready}/content"), linked),
+    f"POST {GENERATIONS}/{{ready}}/links": sent("POST", GENERATIONS + "/{running}/links"),
     f"GET {VIDEOS}": lists(VIDEOS),
     f"POST {VIDEOS}": creates(VIDEOS, TEXT),
     f"GET {VIDEOS}/{{queued}}": reads(VIDEOS),

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from generations.api import batches, videos, views, webhooks
+from generations.api import batches, sharing, videos, views, webhooks
 from kling_platform.api_views import Nowhere
 
 urlpatterns = [
@@ -10,6 +10,8 @@ urlpatterns = [
     path("video/generations/<uuid:generation_id>/cancel", views.Cancel.as_view(), name="api-cancel"),
     path("video/generations/<uuid:generation_id>/retry", views.Retry.as_view(), name="api-retry"),
     path("video/generations/<uuid:generation_id>/content", views.Content.as_view(), name="api-content"),
+    path("video/generations/<uuid:generation_id>/links", sharing.Links.as_view()),
+    path("video/generations/<uuid:generation_id>/links/<uuid:link_id>", sharing.OneLink.as_view()),
     path("videos", videos.Videos.as_view(), name="api-videos"),
     path("videos/<uuid:video_id>", videos.OneVideo.as_view(), name="api-video"),
     path("videos/<uuid:video_id>/content", videos.VideoContent.as_view(), name="api-video-content"),

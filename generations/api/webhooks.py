@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from generations import services
+from generations.api import fields
 from generations.api import webhook_documents as documents
 from generations.api.pages import as_list, limit_from
 from generations.models import WebhookDelivery, WebhookEndpoint
@@ -67,23 +68,6 @@ def _seconds(moment: Any) -> int | None:
     return int(moment.timestamp()) if moment else None
 
 
-def _body(request: Request, *allowed: str) -> dict[str, Any]:
-    """The fields of the body; an unknown one is refused, because it would be wished for in vain."""
-    body = cast("dict[str, Any]", request.data)
-    if unknown := sorted(set(body) - set(allowed)):
-        raise InvalidValue(
-            _("The field %(name)s is not known here.") % {"name": unknown[0][:60]}, param=unknown[0]
-        )
-    return body
-
-
-def _flag(body: dict[str, Any], name: str) -> bool | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidValue(_("%(name)s is true or false.") % {"name": name}, param=name)
-    return value
-
-
 class WebhookView(ApiView):
     scope = "webhooks"
     http_method_names = [*ApiView.http_method_names, "patch", "delete"]
@@ -114,7 +98,7 @@ class Webhooks(WebhookView):
         return Response(as_list([as_webhook(endpoint) for endpoint in rows]))
 
     def post(self, request: Request) -> Response:
-        body = _body(request, *FIELDS)
+        body = fields.only(request, *FIELDS)
         given = {name: body[name] for name in FIELDS if body.get(name) is not None}
         endpoint = services.register_webhook(cast(User, request.user), **{"url": None, **given})
         return Response(as_webhook(endpoint, show_secret=True))
@@ -126,8 +110,8 @@ class OneWebhook(WebhookView):
         return Response(as_webhook(self.own(request, webhook_id)))
 
     def patch(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        body = _body(request, *FIELDS, "enabled")
-        enabled = _flag(body, "enabled")
+        body = fields.only(request, *FIELDS, "enabled")
+        enabled = fields.flag(body, "enabled")
         endpoint = self.own(request, webhook_id)
         endpoint = services.change_webhook(endpoint, **{name: body.get(name) for name in FIELDS})
         if enabled is not None:
@@ -142,7 +126,7 @@ class OneWebhook(WebhookView):
 @documents.rotate
 class Rotate(WebhookView):
     def post(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        keep_old = _flag(_body(request, "keep_old"), "keep_old")
+        keep_old = fields.flag(fields.only(request, "keep_old"), "keep_old")
         endpoint = services.rotate_webhook(self.own(request, webhook_id), keep_old=keep_old is not False)
         return Response(as_webhook(endpoint, show_secret=True))
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from django import template
-from django.conf import settings
-from django.urls import reverse
 
 from generations import labels
-from generations.models import Generation, ShareLink
+from generations.links import share_url
+from generations.models import Generation
 
 register = template.Library()
 
 
-@register.filter
-def address(link: ShareLink) -> str:
-    """The whole link, as it is sent to people; empty where it can no longer be read."""
-    return f"{settings.PUBLIC_URL}{reverse('shown', args=[link.token()])}" if link.is_readable else ""
+register.filter("address", share_url)
 
 
 @register.filter
