@@ -150,10 +150,37 @@ def programs(cage: Cage, owner: User, texts: dict[str, str]) -> None:
     query = links.content_url(video.pk).rpartition("?")[2]
     cage.keep("signature of a link", query.rpartition("sig=")[2])
     program.get(f"{GENERATIONS}/{video.pk}/content?{query}")
+    share_links(cage, program, video, texts["key"])
     cage.keep("forged signature", odd() + odd())
     program.get(
         f"{GENERATIONS}/{video.pk}/content?expires=99999999999&sig={cage.secrets['forged signature']}"
     )
+
+
+def share_links(cage: Cage, program: Caller, video: Generation, key: str) -> None:
+    """Tokens of links for people outside, living, revoked and forged: shown to the owner and whoever follows them."""
+    links_to, bearer = f"{GENERATIONS}/{video.pk}/links", {"authorization": f"Bearer {key}"}
+    names = ("token of a link", "token of a revoked link")
+    made = [services.make_link(video, actor=video.user, title=name) for name in names]
+    tokens = [cage.keep(name, link.token()) for name, link in zip(names, made, strict=True)]
+    services.revoke_link(made[1], actor=video.user)
+    tokens.append(cage.keep("forged token", odd() + odd()))
+    outside = cage.caller()
+    outside.may_hear = (*names, "forged token")
+    for token in tokens:
+        for path in (
+            f"/s/{token}",
+            f"/s/{token}/video",
+            f"/s/{token}/video?download=1",
+            f"/s/{token}/poster",
+        ):
+            outside.get(path)
+    program.may_hear = names[:1]
+    program.get(links_to, headers=bearer)
+    program.may_hear = ()
+    program.get(f"{GENERATIONS}/{video.pk}", headers=bearer)
+    program.get(f"{GENERATIONS}/{tokens[0]}", headers=bearer)
+    program.delete(f"{links_to}/{made[0].pk}", headers=bearer)
 
 
 def pages(cage: Cage, member: Caller) -> None:
