@@ -92,6 +92,8 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
     people.set_quotas(first, {"total": 40})
     ask(first, prompt="A paper boat sets off.")
     work(120)
+    made[0].refresh_from_db()
+    link = services.make_link(made[0], actor=mira, title="The keeper, first cut")
     canceled = services.cancel(ask(mira, prompt="Paper boats drift down a flooded street."), actor=mira)
     for age, generation in enumerate(reversed([*made, canceled]), start=1):
         moment = timezone.now() - timedelta(hours=5 * age, minutes=7)
@@ -126,6 +128,7 @@ def pages(transactional_db: None, sandbox: Any, work: Any) -> dict[str, str]:
         "storyboard-new": "/storyboards/new",
         "storyboard-plan": f"/storyboards/{draft.pk}",
         "storyboard-film": f"/storyboards/{board.pk}",
+        "share": f"/s/{link.token()}",
         "account": "/account",
         "key": f"/account/keys/{key.pk}",
         "key-new": "/account/keys/new",

@@ -55,8 +55,7 @@ def test_lost_in_the_middle_of_an_upload_it_goes_on_by_itself(
     lost.goto(f"{portal}/new")
     lost.get_by_label("First frame", exact=True).set_input_files(noise(tmp_path))
     lost.get_by_label("Prompt").fill("A kite that is not lost")
-    line = lost.context.new_cdp_session(lost)
-    line.send("Network.emulateNetworkConditions", SLOW_UP)
+    lost.context.new_cdp_session(lost).send("Network.emulateNetworkConditions", SLOW_UP)
     with lost.expect_request(lambda request: request.method == "POST"):
         lost.keyboard.press("Control+Enter")
     lost.context.set_offline(True)
@@ -70,7 +69,6 @@ def test_lost_in_the_middle_of_an_upload_it_goes_on_by_itself(
     assert accessibility(lost) == []
     lost.set_viewport_size({"width": 390, "height": 844})
     assert too_wide(lost) == 0
-    line.send("Network.emulateNetworkConditions", SLOW_UP | {"uploadThroughput": -1})
     lost.context.set_offline(False)
     lost.wait_for_url("**/g/*")
     assert Generation.objects.get().images.get().width == 1_000
