@@ -125,6 +125,11 @@ FIGURES = {
         "the totals are the journal's; every invariant holds",
         (Part("postgres"),),
     ),
+    "library": Figure(
+        "a library among 1,000,000 generations, a member's and an admin's: at most 8 queries, and 10 where it is "
+        "narrowed or begins in the middle; none reads all generations; the progress of 30 at most 3",
+        (Part("postgres"),),
+    ),
     "R23": Figure(
         "60 formulas × every text column of every export: 0 cells that a spreadsheet would run",
         (Part("pytest", nodes=("tests/test_formulas.py",)),),

@@ -13,7 +13,7 @@ from django.db import connection, models
 from accounts import quotas
 from accounts import services as people
 from accounts.models import ApiKey, Team, Transfer, User, Wallet
-from generations.models import Event, Generation
+from generations.models import Event, Generation, Video
 
 TEAMS, KEYED = 20, 5  # every fifth person works by an API key
 CREDITS = 10**7
@@ -39,8 +39,11 @@ CHAINS = {
 }
 
 
-def fill(*, generations: int, users: int, days: int, histories: bool = True) -> None:
-    """So many generations of so many people in so many days, up to this moment; with the events of each."""
+def fill(*, generations: int, users: int, days: int, histories: bool = True, kept: bool = False) -> None:
+    """So many generations of so many people in so many days, up to this moment; with the events of each.
+
+    ``kept``: they stand in their libraries, the finished ones with a video. Else their files are gone long since.
+    """
     _people(users)
     with connection.cursor() as cursor:
         numbers = {"many": generations, "people": users, "days": days}
@@ -56,8 +59,8 @@ def fill(*, generations: int, users: int, days: int, histories: bool = True) -> 
             api_key="key_id",
             created_at="finished_at - waited",
             finished_at="finished_at",
-            deleted_at="finished_at",  # its files are gone long since: rows and numbers are what this is about
-            purged_at="finished_at",
+            deleted_at="NULL" if kept else "finished_at",
+            purged_at="NULL" if kept else "finished_at",
             model="model",
             mode="mode",
             seconds="seconds",
@@ -67,6 +70,10 @@ def fill(*, generations: int, users: int, days: int, histories: bool = True) -> 
             upstream_id="CASE WHEN status <> 'canceled' THEN 'up-' || n END",
             upstream_cost="CASE WHEN status = 'succeeded' AND lap % 2 = 0 THEN price * 20000 END",
         )
+        if kept:
+            video = Video(file="v.mp4", poster="v.jpg", width=1280, height=720, seconds=5, fps=24, bytes=1)
+            video.sha256, video.has_audio = "a" * 64, False
+            _insert(cursor, video, "many_ones WHERE status = 'succeeded'", generation="id")
         for status, chain in CHAINS.items() if histories else ():
             steps = ", ".join(
                 f"({number}, '{chain[number - 1] if number else ''}', '{to}')"
