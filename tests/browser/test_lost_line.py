@@ -27,7 +27,7 @@ SLOW_UP = {
     "offline": False,
     "latency": 0,
     "downloadThroughput": -1,
-    "uploadThroughput": 50_000,
+    "uploadThroughput": 100_000,
 }  # bytes a second
 
 
@@ -43,9 +43,9 @@ def lost(chromium: Any, alice: User, portal: str, sign_in_on: Callable[..., None
 
 
 def noise(folder: Path) -> Path:
-    """A picture that no packing makes small: about a megabyte."""
+    """A picture that no packing makes small: about half a megabyte, some seconds on the slow line."""
     path = folder / "noise.png"
-    Image.effect_noise((1_000, 1_000), 80).save(path)
+    Image.effect_noise((700, 700), 80).save(path)
     return path
 
 
@@ -64,14 +64,14 @@ def test_lost_in_the_middle_of_an_upload_it_goes_on_by_itself(
     )
     expect(lost.locator("#line")).to_contain_text("Nothing is lost")
     expect(lost.get_by_label("Prompt")).to_have_value("A kite that is not lost")
-    expect(lost.locator('[data-frame="first"] [data-facts]')).to_have_text("1000 × 1000")
+    expect(lost.locator('[data-frame="first"] [data-facts]')).to_have_text("700 × 700")
     assert not Generation.objects.exists()
     assert accessibility(lost) == []
     lost.set_viewport_size({"width": 390, "height": 844})
     assert too_wide(lost) == 0
     lost.context.set_offline(False)
     lost.wait_for_url("**/g/*")
-    assert Generation.objects.get().images.get().width == 1_000
+    assert Generation.objects.get().images.get().width == 700
 
 
 def test_an_answer_that_is_lost_makes_no_second_video(lost: Page, portal: str, alice: User) -> None:
