@@ -178,7 +178,6 @@ def share_links(cage: Cage, program: Caller, video: Generation, key: str) -> Non
     program.may_hear = names[:1]
     program.get(links_to, headers=bearer)
     program.may_hear = ()
-    program.get(f"{GENERATIONS}/{video.pk}", headers=bearer)
     program.get(f"{GENERATIONS}/{tokens[0]}", headers=bearer)
     program.delete(f"{links_to}/{made[0].pk}", headers=bearer)
 
