@@ -127,7 +127,7 @@ FIGURES = {
     ),
     "library": Figure(
         "a library among 1,000,000 generations, a member's and an admin's: at most 8 queries, and 10 where it is "
-        "narrowed or begins in the middle; none reads all generations; the progress of 30 at most 3",
+        "narrowed, begins in the middle or is an admin's; none reads all generations; the progress of 30 at most 3",
         (Part("postgres"),),
     ),
     "R23": Figure(

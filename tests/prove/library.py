@@ -38,8 +38,9 @@ def show(*, generations: int, users: int, times: int) -> dict[str, list[Timed]]:
         middle = mine[mine.count() // 2].pk
         hello, *pages = [seen(client, path, times) for path in (HELLO, *paths(middle))]
         for page in pages:
-            most = MOST_ELSEWHERE if "?" in page.path else MOST
+            most = MOST_ELSEWHERE if "?" in page.path or user == admin else MOST
             assert page.queries <= most, page
+            print(f"| {user.role} | {page.path[:40]} | {page.queries} | {page.ms:.0f} |", flush=True)
         asked = seen(client, progress, times)
         assert asked.queries <= MOST_OF_PROGRESS, asked
         took[str(user.role)] = [hello, *pages, asked._replace(path=f"the progress of {OPEN}")]
