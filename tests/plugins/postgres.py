@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
+import pytest_django
 
 from tests.plugins.needs import OFF, REQUIRE, Need, fail_if_skipped
 from tests.plugins.server import QUICK, Postgres, find_binaries, remove_leftovers, temporary
@@ -109,6 +112,36 @@ def _start(postgres: Postgres) -> None:
         raise pytest.UsageError(f"PostgreSQL was found in {postgres.binaries}, but: {error}") from None
     need.found = f"PostgreSQL {postgres.version} from {postgres.binaries}"
     os.environ["DATABASE_URL"] = postgres.url
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Django finds the database of each process made already, and the folder of all ends with the run."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> None:
+    """The migrations run once, in the database of DATABASE_URL; every process gets a copy of that one."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    made = Path(os.environ[OURS], "migrated")
+    with django_db_blocker.unblock(), made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            call_command("migrate", verbosity=0)
+            made.touch()
+        connection.close()
+        original = connection.settings_dict["NAME"]
+        copy = connection.creation._get_test_db_name()
+        if connection.vendor == "sqlite":
+            shutil.copy(original, copy)
+        else:
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{original}"')
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
