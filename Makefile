@@ -9,7 +9,8 @@ PORT ?= 8000
 PG ?= auto
 BROWSER ?= auto
 CLIENTS ?= auto
-JOBS ?= 2
+# Of two processors: many tests wait, for other processes and for a browser.
+JOBS ?= 4
 RERUNS ?= 0
 R ?=
 B ?= start

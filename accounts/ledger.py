@@ -251,12 +251,11 @@ def expire(wallet_id: int) -> int:
 def expire_if_over(wallet_id: int, *, held: Sequence[int]) -> None:
     """Credits that come back into a period that is over, or to a top-up that is, expire there.
 
-    ``held`` are the lines, by their ``seq``, that had held them.
+    ``held`` are the lines, by their ``seq``, that had held them. As at every touch, what is over by now ends.
     """
     of_a_top_up = TopUp.objects.filter(
-        Q(last_seq__gte=min(held)) | Q(last_seq__isnull=True, ends_at__lte=Now()),
+        Q(last_seq__gte=min(held), grant__seq__lt=max(held)) | Q(last_seq__isnull=True, ends_at__lte=Now()),
         grant__wallet=OuterRef("pk"),
-        grant__seq__lt=max(held),
     )
     closed, over, late = (
         Wallet.objects.filter(pk=wallet_id)

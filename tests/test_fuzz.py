@@ -8,7 +8,7 @@ from tests.fuzz import ROLES, fuzz
 
 pytestmark = pytest.mark.django_db
 
-CASES = 150
+CASES = 60
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from generations import images
 from kling_platform.errors import InvalidValue
+from tests.sizes import FULL
 
 PAYLOAD = b"<script>alert('polyglot')</script>PK\x03\x04" + b"MARKER-7f3a" * 4
 SEED = 20261123
@@ -304,11 +305,11 @@ FAMILIES: list[Hostile] = [
 ]  # fmt: skip
 
 
-def test_300_hostile_pictures_and_none_over_the_limits() -> None:
+def test_of_hostile_pictures_none_is_over_the_limits() -> None:
     print("seed", SEED)
     rng = random.Random(SEED)
-    accepted = 0
-    for number in range(300):
+    accepted, many = 0, 300 if FULL else 60
+    for number in range(many):
         family = FAMILIES[number % len(FAMILIES)]
         data = family(rng)
         try:
@@ -328,7 +329,7 @@ def test_300_hostile_pictures_and_none_over_the_limits() -> None:
         assert width * height <= images.MAX_PIXELS and len(prepared.data) <= images.MAX_SENT_BYTES
         assert b"MARKER-7f3a" not in prepared.data and b"<script" not in prepared.data
         assert "icc_profile" not in shown.info and not shown.getexif()
-    assert accepted >= 50  # polyglots, notes and some flips hold real pictures: cleaned, not refused
+    assert accepted >= many // 6  # polyglots, notes and some flips hold real pictures: cleaned, not refused
 
 
 # --- how a picture may arrive -------------------------------------------------

@@ -14,4 +14,4 @@ from tests.prove.r6 import show
 def test_no_spoiled_reply_goes_uncaught_or_gives_a_verdict_of_its_own(settings):
     seed = random.randrange(10**8)
     print(f"seed {seed}")
-    show(random.Random(seed), gets=120, sends=15, settings=settings)
+    show(random.Random(seed), gets=60, sends=12, settings=settings)

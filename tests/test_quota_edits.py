@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import ledger, quotas, services
-from accounts.models import AuditEntry, TopUp, Transfer, User
+from accounts.models import AuditEntry, TopUp, Transfer, User, Wallet
 from kling_platform.errors import InvalidValue, WrongState
 from tests.wallets import columns, end_period, hold, left_of, wallet_of
 
@@ -163,6 +163,15 @@ def test_a_top_up_is_used_first_and_what_comes_back_late_expires(alice: User) ->
     ledger.settle(second)
     ledger.refund(second)
     assert columns(wallet_of(alice)) == (150, 100, 0, 0, 50)
+
+
+def test_a_refund_ends_a_top_up_that_is_over_although_it_had_paid_for_nothing(alice: User) -> None:
+    services.set_quotas(alice, {"total": 100})
+    before = hold(alice, 30)
+    ledger.settle(before)
+    end_top_up(top_up(alice, 50))
+    ledger.refund(before)
+    assert columns(Wallet.objects.get(quota__user=alice, quota__period="total")) == (150, 100, 0, 0, 50)
 
 
 def test_a_top_up_ends_within_its_period(alice: User) -> None:

@@ -110,7 +110,9 @@ def platforms() -> Iterator[list[Platform]]:
         platform.close()
 
 
-def test_from_the_first_start_to_the_second(var: Path, platforms: list[Platform]) -> None:
+def test_from_the_first_start_through_a_dead_cluster_to_the_last_end(
+    var: Path, platforms: list[Platform]
+) -> None:
     first = Platform(var)
     platforms.append(first)
     first.wait(READY)
@@ -145,14 +147,15 @@ def test_from_the_first_start_to_the_second(var: Path, platforms: list[Platform]
     assert answer.status_code == 200, answer.text
     assert "Installing" not in second.output
 
-    os.kill(second.supervisor, signal.SIGKILL)
-    wait_until(lambda: not second.processes(), ENDS_WITHIN)
+    kill_the_cluster(second)
+    os.kill(second.supervisor, signal.SIGTERM)
+    second.wait(seconds=ENDS_WITHIN)
+    assert second.status == 0, second.output
+    wait_until(lambda: not second.processes(), 2)
 
 
-def test_a_dead_cluster_is_replaced_and_its_orphans_are_gone(var: Path, platforms: list[Platform]) -> None:
-    platform = Platform(var)
-    platforms.append(platform)
-    platform.wait(READY)
+def kill_the_cluster(platform: Platform) -> None:
+    """Another takes its place, and its orphans are gone."""
 
     def cluster() -> dict[int, str]:
         return {
@@ -166,10 +169,6 @@ def test_a_dead_cluster_is_replaced_and_its_orphans_are_gone(var: Path, platform
     os.kill(main, signal.SIGKILL)
     wait_until(lambda: len(cluster().keys() - before.keys()) >= len(before), 30)
     assert not cluster().keys() & before.keys(), "orphans of the dead cluster still work"
-    os.kill(platform.supervisor, signal.SIGTERM)
-    platform.wait(seconds=ENDS_WITHIN)
-    assert platform.status == 0, platform.output
-    wait_until(lambda: not platform.processes(), 2)
 
 
 def test_with_a_real_key_there_is_no_sandbox_and_nobody_has_credits(

@@ -14,6 +14,6 @@ from tests.prove.r12 import TASK_ALONE, deliver_through_kills
 def test_every_event_arrives_although_the_deliverer_is_killed(settings: Any) -> None:
     print(
         deliver_through_kills(
-            events=50, users=3, kills=3, seed=12, command=TASK_ALONE, seconds=150, settings=settings
+            events=24, users=3, kills=3, seed=12, command=TASK_ALONE, seconds=150, settings=settings
         )
     )

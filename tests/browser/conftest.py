@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from accounts.models import User
+from tests.sizes import FULL
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -58,6 +60,26 @@ def accessibility(page: Page) -> list[str]:
         for finding in found["violations"]
         for node in finding["nodes"]
     ]
+
+
+# Theme, language, width at which axe looks.
+VIEWS = (
+    list(product(("light", "dark"), ("en", "zh-hans"), (1440, 390)))
+    if FULL
+    else [("light", "en", 1440), ("dark", "zh-hans", 390)]
+)
+
+
+def look(page: Page, portal: str, name: str, path: str, *, width: int = 1440) -> list[str]:
+    """What is wrong with a page: for axe at one width, and for anybody whose window it does not fit."""
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(portal + path)
+    found = [f"{name} at {width}: {line}" for line in accessibility(page)]
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        if wide := too_wide(page):
+            found.append(f"{name} at {width}: {wide} px too wide")
+    return found
 
 
 def too_wide(page: Page) -> int:

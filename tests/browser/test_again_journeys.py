@@ -12,8 +12,7 @@ from playwright.sync_api import expect
 from accounts.models import User
 from generations import services
 from generations.models import Generation, Status, Storyboard
-from tests.browser.conftest import accessibility, too_wide
-from tests.browser.test_journeys import look
+from tests.browser.conftest import VIEWS, accessibility, look, too_wide
 from tests.makers import ask
 
 if TYPE_CHECKING:
@@ -232,9 +231,16 @@ def test_marked_videos_are_compared(page: Page, portal: str, alice: User, sign_i
     expect(page.locator(".tile")).to_have_count(2)
 
 
-@pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "zh-hans")])
+@pytest.mark.parametrize(("theme", "language", "width"), VIEWS)
 def test_every_page_is_for_everybody(
-    page: Page, portal: str, alice: User, sign_in: SignIn, film: Generation, theme: str, language: str
+    page: Page,
+    portal: str,
+    alice: User,
+    sign_in: SignIn,
+    film: Generation,
+    theme: str,
+    language: str,
+    width: int,
 ) -> None:
     page.context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -257,4 +263,6 @@ def test_every_page_is_for_everybody(
         "going": f"/storyboards/{going.pk}",
         "stopped": f"/storyboards/{stopped.pk}",
     }
-    assert [line for name, path in pages.items() for line in look(page, portal, name, path)] == []
+    assert [
+        line for name, path in pages.items() for line in look(page, portal, name, path, width=width)
+    ] == []

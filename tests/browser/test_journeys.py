@@ -20,7 +20,7 @@ from accounts import services as people
 from accounts.models import ApiKey, User
 from generations import services
 from generations.models import Generation, InputImage, Status
-from tests.browser.conftest import accessibility, too_wide
+from tests.browser.conftest import VIEWS, accessibility, look
 from tests.conftest import PASSWORD
 from tests.makers import ask, claim_one
 
@@ -337,8 +337,7 @@ def every_page(alice: User, sandbox: Any, work: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("language", ["en", "zh-hans"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "language", "width"), VIEWS)
 def test_every_page_is_for_everybody(
     page: Page,
     portal: str,
@@ -347,13 +346,14 @@ def test_every_page_is_for_everybody(
     every_page: dict[str, str],
     theme: str,
     language: str,
+    width: int,
 ) -> None:
     page.context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
-    found = look(page, portal, "sign in", "/signin")
+    found = look(page, portal, "sign in", "/signin", width=width)
     sign_in(alice)
     for name, path in every_page.items():
-        found += look(page, portal, name, path)
+        found += look(page, portal, name, path, width=width)
     page.goto(f"{portal}/account")
     page.locator(".avatar").click()
     found += [f"menu: {line}" for line in accessibility(page)]
@@ -363,15 +363,3 @@ def test_every_page_is_for_everybody(
 def test_an_empty_library_is_for_everybody(page: Page, portal: str, alice: User, sign_in: SignIn) -> None:
     sign_in(alice)
     assert look(page, portal, "empty", "/") == []
-
-
-def look(page: Page, portal: str, name: str, path: str) -> list[str]:
-    """What is wrong with a page at 1440 and at 390 pixels."""
-    found = []
-    for width in (1440, 390):
-        page.set_viewport_size({"width": width, "height": 844})
-        page.goto(portal + path)
-        found += [f"{name} at {width}: {line}" for line in accessibility(page)]
-        if wide := too_wide(page):
-            found.append(f"{name} at {width}: {wide} px too wide")
-    return found

@@ -61,7 +61,7 @@ def run(name: str, part: Part, seed: int) -> str | None:
         command = [sys.executable, "-m", "tests.prove.part", name, str(part.number), str(seed)]
         if part.on == "pytest":
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *part.nodes]
-            return _last_line(command, environment)
+            return _last_line(command, environment | {"KLING_PROVE": "1"})
         if part.on == "sqlite":
             return _last_line(command, environment | {"DATABASE_URL": f"sqlite:///{home}/db.sqlite3"})
         binaries = find_binaries()

@@ -134,6 +134,15 @@ FIGURES = {
         "60 formulas × every text column of every export: 0 cells that a spreadsheet would run",
         (Part("pytest", nodes=("tests/test_formulas.py",)),),
     ),
+    "pages": Figure(
+        "every page in both themes and both languages, 1440 and 390 px wide: axe finds nothing, and none is too wide",
+        tuple(
+            Part(
+                "pytest", number, nodes=(f"tests/browser/{file}.py", "-k", "every_page", "--browser=require")
+            )
+            for number, file in enumerate(["test_journeys", "test_manage_journeys", "test_again_journeys"])
+        ),
+    ),
     "R22": Figure(
         "each of 200 payloads in every text that a person or upstream may write, on every page that shows one, in a "
         "real browser: 0 run, 0 become markup, 0 break the page's policy or its width",

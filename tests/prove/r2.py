@@ -21,8 +21,8 @@ PRICE, PAYABLE, ASKED, ROUNDS, OVER_HTTP = 15, 37, 416, 20, 200
 REQUEST = {"model": "kling-v2-5-turbo-std", "prompt": "a lighthouse in the rain", "duration": 5}
 
 
-def creates(*, threads: int, period_is_over: bool) -> int:
-    """How many of 416 concurrent creates a wallet of 37 prices accepted, all else being right.
+def creates(*, threads: int, period_is_over: bool, asked: int = ASKED) -> int:
+    """How many of so many concurrent creates a wallet of 37 prices accepted, all else being right.
 
     With ``period_is_over`` the wallet that stands is yesterday's, so the first ones also race to close
     it and to open today's.
@@ -39,7 +39,7 @@ def creates(*, threads: int, period_is_over: bool) -> int:
             return False
         return True
 
-    accepted = sum(race([create] * ASKED, threads=threads))
+    accepted = sum(race([create] * asked, threads=threads))
     assert Wallet.objects.filter(quota__user=user).count() == 1 + period_is_over
     check(user, accepted)
     return accepted

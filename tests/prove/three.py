@@ -53,12 +53,12 @@ def payers(many: int, *, user: int, team: int, key: int) -> list[Payer]:
     return found
 
 
-def creates(*, threads: int, short: str) -> int:
-    """How many of 416 concurrent creates of four people were accepted, where one kind of quota is short.
+def creates(*, threads: int, short: str, asked: int = ASKED) -> int:
+    """How many of so many concurrent creates of four people were accepted, where one kind of quota is short.
 
     The team's holds 37 prices, or the users' or the keys' hold 37 between them: 10, 9, 9 and 9.
     """
-    enough = PRICE * ASKED
+    enough = PRICE * asked
     group = payers(4, user=enough, team=PRICE * PAYABLE if short == "team" else enough, key=enough)
     if short != "team":
         for number, payer in enumerate(group):
@@ -72,7 +72,7 @@ def creates(*, threads: int, short: str) -> int:
             return False
         return True
 
-    accepted = sum(race([partial(create, group[n % 4]) for n in range(ASKED)], threads=threads))
+    accepted = sum(race([partial(create, group[n % 4]) for n in range(asked)], threads=threads))
     team = Wallet.objects.get(quota__team=group[0].team)
     assert team.reserved == PRICE * accepted
     assert Generation.objects.filter(team=group[0].team).count() == accepted
