@@ -23,9 +23,10 @@ control_socket_disable = True  # it would lie in the home folder, one for every 
 
 def on_starting(server: Any) -> None:
     """Who listens with others of its kind would not notice that the port is somebody else's already."""
-    for host, port in server.address:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
+    for address in server.address:
+        if isinstance(address, tuple):  # a port; the others are files and sockets that were handed over
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            socket.create_server(address, family=family).close()
 
 
 def when_ready(server: Any) -> None:
