@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.models import User
 from generations import services
 from generations.family import Kin, comparable, family
-from generations.lookups import find, find_video, show_picture, to_uuid, user_of
+from generations.lookups import find, find_video, make_once, show_picture, to_uuid, user_of
 from generations.models import Generation
 from kling_platform.errors import PlatformError
 from kling_platform.text import whole_number
@@ -37,12 +38,12 @@ def vary(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """The same recipe several times more, at the price that the button said."""
     generation = find(request, generation_id)
     count = whole_number(request.POST.get("count", ""), most=999) or 0
-    try:
-        made = services.vary(generation, user=user_of(request), count=count)
-    except PlatformError as refusal:
-        messages.error(request, str(refusal))
-        return redirect("detail", generation.pk)
-    return redirect(wall_url([generation, *made]))
+    return _side_by_side(
+        request,
+        generation,
+        ["vary", str(generation.pk), count],
+        lambda once: services.vary(generation, user=user_of(request), count=count, once=once),
+    )
 
 
 @login_required
@@ -50,12 +51,28 @@ def vary(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
 def on_models(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """The same prompt on the chosen models, shown side by side."""
     generation = find(request, generation_id)
+    keys = request.POST.getlist("models")
+    return _side_by_side(
+        request,
+        generation,
+        ["models", str(generation.pk), keys],
+        lambda once: services.on_models(generation, user=user_of(request), keys=keys, once=once),
+    )
+
+
+def _side_by_side(
+    request: HttpRequest,
+    generation: Generation,
+    asked: list[Any],
+    make: Callable[[services.Once | None], list[Generation]],
+) -> HttpResponse:
+    """What was made beside what it was made from, on the wall."""
     try:
-        made = services.on_models(generation, user=user_of(request), keys=request.POST.getlist("models"))
+        answer = make_once(request, asked, make, lambda made: {"to": wall_url([generation, *made])})
     except PlatformError as refusal:
         messages.error(request, str(refusal))
         return redirect("detail", generation.pk)
-    return redirect(wall_url([generation, *made]))
+    return redirect(answer["to"])
 
 
 def wall_url(generations: list[Generation]) -> str:

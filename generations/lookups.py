@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest
@@ -17,6 +17,8 @@ from accounts.models import User
 from generations import labels, services
 from generations.models import Generation, Video
 from kling_platform import ranges
+
+T = TypeVar("T")
 
 # What one question about progress may be about; more cards than that a page asks about in parts.
 MOST_WATCHED = 100
@@ -73,6 +75,24 @@ def to_uuid(text: str) -> uuid.UUID | None:
         return uuid.UUID(text)
     except ValueError:
         return None
+
+
+def make_once(
+    request: HttpRequest,
+    asked: Any,
+    make: Callable[[services.Once | None], T],
+    answer: Callable[[T], dict[str, str]],
+) -> dict[str, str]:
+    """What ``answer`` says of what ``make`` makes of ``asked``; a form that is sent twice makes one.
+
+    It is known by its ``nonce`` (``{% nonce %}``), which is another on each page that is shown.
+    """
+    nonce = to_uuid(request.POST.get("nonce", ""))
+    if nonce is None:
+        return answer(make(None))
+    user, digest = user_of(request), services.digest_of(asked)
+    once = services.Once(user, digest, answer, key=f"form {nonce} {digest}")
+    return services.make_once(once, lambda: make(once)).answer
 
 
 def show_film(

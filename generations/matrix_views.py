@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import services as people
 from generations import matrix, services
 from generations.again_views import wall_url
-from generations.lookups import MOST_WATCHED, choices_of, to_uuid, user_of
+from generations.lookups import MOST_WATCHED, choices_of, make_once, to_uuid, user_of
 from generations.models import Batch, Generation
 from kling_platform.errors import PlatformError
 from kling_platform.text import check_text
@@ -67,18 +67,15 @@ def _lines(wanted: dict[str, Any]) -> list[services.Line]:
 
 
 def _create_once(request: HttpRequest, wanted: dict[str, Any], lines: list[services.Line]) -> str:
-    """The batch of this form; a form that is sent twice makes one."""
-    user, digest = user_of(request), services.digest_of({"lines": [line.request for line in lines]})
-    name = wanted.get("name", "")
-    once = services.Once(user, digest, _answer, key=f"matrix {wanted['nonce']} {digest}")
-    made = services.make_once(
-        once, lambda: services.create_batch(user=user, lines=lines, name=name, once=once)
+    """The id of the batch of this form."""
+    user, name = user_of(request), wanted.get("name", "")
+    made = make_once(
+        request,
+        {"lines": [line.request for line in lines]},
+        lambda once: services.create_batch(user=user, lines=lines, name=name, once=once),
+        lambda batch: {"id": str(batch.pk)},
     )
-    return str(made.answer["id"])
-
-
-def _answer(batch: Batch) -> dict[str, str]:
-    return {"id": str(batch.pk)}
+    return made["id"]
 
 
 def _page(

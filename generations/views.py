@@ -25,7 +25,7 @@ from generations.again_views import Again
 from generations.forms import FRAMES, ComposerForm, options, texts
 from generations.library import cards
 from generations.link_views import link_context
-from generations.lookups import MOST_WATCHED, show_film
+from generations.lookups import MOST_WATCHED, make_once, show_film
 from generations.lookups import find as _find
 from generations.lookups import find_video as _video
 from generations.lookups import show_picture as _picture
@@ -92,16 +92,12 @@ def _create(request: HttpRequest) -> HttpResponse:
 
 
 def _create_once(request: HttpRequest, form: ComposerForm, asked: dict[str, Any]) -> str:
-    """The page of the generation that this form makes; a form that is sent twice makes one."""
+    """The page of the generation that this form makes."""
     user, origin = _user(request), _origin(request, form)
-    if not form.cleaned_data["nonce"]:
-        return _page_of(services.create(user=user, request=asked, **origin))["to"]
-    digest = services.digest_of(asked)
-    once = services.Once(user, digest, _page_of, key=f"form {form.cleaned_data['nonce']} {digest}")
-    answered = services.make_once(
-        once, lambda: services.create(user=user, request=asked, once=once, **origin)
+    made = make_once(
+        request, asked, lambda once: services.create(user=user, request=asked, once=once, **origin), _page_of
     )
-    return str(answered.answer["to"])
+    return made["to"]
 
 
 def _page_of(generation: Generation) -> dict[str, str]:
@@ -297,10 +293,16 @@ def retry(request: HttpRequest, generation_id: uuid.UUID) -> HttpResponse:
     """The same recipe once more, as a new generation at today's price."""
     generation = _find(request, generation_id)
     try:
-        generation = services.retry(generation, user=_user(request))
+        made = make_once(
+            request,
+            ["retry", str(generation.pk)],
+            lambda once: services.retry(generation, user=_user(request), once=once),
+            _page_of,
+        )
     except PlatformError as refusal:
         messages.error(request, str(refusal))
-    return redirect("detail", generation.pk)
+        return redirect("detail", generation.pk)
+    return redirect(made["to"])
 
 
 @login_required

@@ -19,7 +19,7 @@ from accounts.quotas import current_wallet
 from accounts.services import make_key, set_quota
 from generations import services
 from generations.models import Generation, KeptAnswer
-from tests.api import GENERATIONS, TEXT, Api, error
+from tests.api import GENERATIONS, TEXT, Api, error, finished
 from tests.portal import CHEAP, compose, picture, signed_in
 from tests.prove import r11
 from tests.test_api_queries import at_most
@@ -190,6 +190,31 @@ def test_a_form_that_is_sent_twice_makes_one(alice: User, as_script: bool) -> No
         assert first.json() == second.json() == {"to": to}
     else:
         assert first["Location"] == second["Location"] == to
+
+
+@pytest.mark.parametrize(
+    ("button", "fields", "many"),
+    [
+        ("retry", {}, 1),
+        ("vary", {"count": "2"}, 2),
+        ("models", {"models": ["kling-v2-6/std", "kling-v2-6/pro"]}, 2),
+    ],
+)
+def test_a_button_of_a_video_that_is_pressed_twice_makes_them_once(
+    alice: User, button: str, fields: dict[str, Any], many: int
+) -> None:
+    """The line was lost before the answer came, say, and somebody presses it again."""
+    old, client = finished(alice), signed_in(alice)
+    page = client.get(f"/g/{old.pk}").content.decode()
+    form = re.search(
+        rf'action="/g/{old.pk}/{button}".*?name="nonce" value="([0-9a-f-]{{36}})"', page, re.DOTALL
+    )
+    assert form
+    first, second = (client.post(f"/g/{old.pk}/{button}", fields | {"nonce": form[1]}) for _ in range(2))
+    assert Generation.objects.count() == 1 + many
+    assert first["Location"] == second["Location"]
+    client.post(f"/g/{old.pk}/{button}", fields | {"nonce": str(uuid.uuid4())})
+    assert Generation.objects.count() == 1 + 2 * many
 
 
 def test_a_form_that_was_changed_or_opened_anew_makes_another(alice: User) -> None:

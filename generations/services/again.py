@@ -18,6 +18,7 @@ from generations import catalogue
 from generations.models import Derivation, Generation, InputImage, Status, Video
 from generations.services.access import rules_for
 from generations.services.catalogues import current_rules
+from generations.services.once import Once, Taken, take
 from generations.services.requests import create, recipe_request
 from kling_platform.errors import InvalidValue, PlatformError, WrongState
 
@@ -56,9 +57,14 @@ def check_affordable(user: User, price: int) -> None:
 
 
 def create_all(
-    *, user: User, requests: Sequence[Mapping[str, Any]], derived_from: Generation, derivation: str
+    *,
+    user: User,
+    requests: Sequence[Mapping[str, Any]],
+    derived_from: Generation,
+    derivation: str,
+    once: Once | None = None,
 ) -> list[Generation]:
-    """All of them or none."""
+    """All of them or none. ``once`` belongs to a call that may come twice, and comes through ``make_once``."""
     made: list[Generation] = []
     lost: list[str] = []
     try:
@@ -68,18 +74,20 @@ def create_all(
                     made.append(
                         create(user=user, request=request, derived_from=derived_from, derivation=derivation)
                     )
-            except PlatformError:
+                with transaction.atomic():  # or nothing could be asked about the files
+                    take(once, made)
+            except (PlatformError, Taken):
                 files = InputImage.objects.filter(generation__in=made).exclude(file="")
                 lost = list(files.values_list("file", flat=True))
                 raise
-    except PlatformError:
+    except (PlatformError, Taken):
         for name in lost:  # their rows are undone
             default_storage.delete(name)
         raise
     return made
 
 
-def vary(generation: Generation, *, user: User, count: int) -> list[Generation]:
+def vary(generation: Generation, *, user: User, count: int, once: Once | None = None) -> list[Generation]:
     """The same recipe ``count`` times more, at today's price: all or none. The model rolls its dice anew."""
     if count not in VARIATIONS:
         raise InvalidValue(
@@ -90,7 +98,11 @@ def vary(generation: Generation, *, user: User, count: int) -> list[Generation]:
     request, rules = recipe_request(generation), current_rules()
     check_affordable(user, catalogue.price(catalogue.validate(request, rules), rules) * count)
     return create_all(
-        user=user, requests=[request] * count, derived_from=generation, derivation=Derivation.VARIATION
+        user=user,
+        requests=[request] * count,
+        derived_from=generation,
+        derivation=Derivation.VARIATION,
+        once=once,
     )
 
 
@@ -114,7 +126,9 @@ def alternatives(generation: Generation, *, user: User) -> list[Alternative]:
     return found
 
 
-def on_models(generation: Generation, *, user: User, keys: Sequence[str]) -> list[Generation]:
+def on_models(
+    generation: Generation, *, user: User, keys: Sequence[str], once: Once | None = None
+) -> list[Generation]:
     """The same recipe on each of these alternatives (``Alternative.key``): all or none."""
     known = {alternative.key: alternative for alternative in alternatives(generation, user=user)}
     if not keys or any(key not in known for key in keys):
@@ -127,7 +141,9 @@ def on_models(generation: Generation, *, user: User, keys: Sequence[str]) -> lis
         for one in chosen
         if (model := rules.model(one.model))
     ]
-    return create_all(user=user, requests=requests, derived_from=generation, derivation=Derivation.MODEL)
+    return create_all(
+        user=user, requests=requests, derived_from=generation, derivation=Derivation.MODEL, once=once
+    )
 
 
 def _without_files(generation: Generation) -> dict[str, Any]:
