@@ -29,7 +29,10 @@ AUDITED: dict[str, str] = {
     "sign_out": "user.sign_out",
     "send_reset": "user.reset",
     "reset_password": "user.password",
-    "apply_import": "user.import user.role team.add team.remove quota.set quota.lift invitation.make",
+    "apply_import": (
+        imported := "user.import user.role team.add team.remove quota.set quota.lift invitation.make"
+    ),
+    "run_import": imported,
     "close_account": "user.retire",
     "forget_name": "user.forget",
     "forget_leavers": "user.forget",
@@ -88,9 +91,11 @@ AUDITED: dict[str, str] = {
 }
 # Told by the history of the generation itself, which has its actor too.
 BY_EVENTS = {"cancel", "cancel_batch", "delete", "delete_many"}
-# Looks, or asks others to look: nothing is changed by it.
+# Looks, or asks others to look or to do it: nothing is changed by it.
 CHANGES_NOTHING = {
     "audit",
+    "begin_import",
+    "import_of",
     "invitations_of",
     "plan_import",
     "preview",
