@@ -49,22 +49,14 @@ class Table:
     older: str
 
 
-def table(
-    asked: QueryDict,
-    rows: QuerySet[Any],
-    columns: Sequence[Column],
-    *,
-    first: str,
-    search: Sequence[str] = (),
-) -> Table:
-    """The page that ``?q=…&sort=…&page=…`` asks for; nonsense counts as not said. ``first`` sorts unasked.
+def table(asked: QueryDict, rows: QuerySet[Any], columns: Sequence[Column], *, first: str) -> Table:
+    """The page that ``?sort=…&page=…`` asks for; nonsense counts as not said. ``first`` sorts unasked.
 
     A minus before the key of a column sorts from large to small.
     """
-    found = searched(rows, asked, search)
     order = _order(asked.get("sort", ""), columns) or first
     page = _page(asked.get("page", ""))
-    shown = list(_sorted(found, order, columns)[(page - 1) * ROWS : page * ROWS + 1])
+    shown = list(_sorted(rows, order, columns)[(page - 1) * ROWS : page * ROWS + 1])
     more = len(shown) > ROWS and page < PAGES
     return Table(
         rows=shown[:ROWS],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -100,6 +101,42 @@ def test_it_is_searched_filtered_and_sorted(alice: User, boss: User) -> None:
         "page=99999999",
     ):
         assert len(actions(nonsense)) in (0, everything), nonsense
+
+
+def asked(client: Client, query: str) -> list[str]:
+    """Of whom the page tells, oldest first, and both exports with it."""
+    page = [entry.subject for entry in client.get(f"/manage/audit?{query}").context["table"].rows]
+    answers: list[Any] = [client.get(f"/manage/audit.{kind}?{query}") for kind in ("csv", "jsonl")]
+    sheet, lines = (b"".join(answer.streaming_content).decode("utf-8-sig") for answer in answers)
+    assert [row["subject"] for row in csv.DictReader(io.StringIO(sheet))] == page
+    assert [json.loads(line)["subject"] for line in lines.splitlines()] == page
+    return page[::-1]
+
+
+def test_a_day_lasts_from_midnight_to_midnight_where_the_platform_is(boss: User, settings: Any) -> None:
+    settings.TIME_ZONE = "Asia/Shanghai"
+    for subject, moment in (("last", "2026-03-01T15:59:59.999999Z"), ("first", "2026-03-01T16:00:00Z")):
+        AuditEntry.objects.create(at=datetime.fromisoformat(moment), action="alarm.test", subject=subject)
+    client = signed_in(boss)
+    assert asked(client, "about=alarm.test&since=2026-03-01") == ["last", "first"]
+    assert asked(client, "about=alarm.test&since=2026-03-02") == ["first"]
+    assert asked(client, "about=alarm.test&until=2026-03-01") == ["last"]
+    assert asked(client, "about=alarm&since=2026-03-02&until=2026-03-02&of=first&q=test") == ["first"]
+    assert asked(client, "about=alarm&since=2026-03-02&until=2026-03-01") == []
+
+
+def test_what_means_nothing_counts_as_not_said(alice: User, boss: User, settings: Any) -> None:
+    client = signed_in(boss)
+    everything = asked(client, "")
+    edges = ("0001-01-01", "9999-12-31", "10000-01-01", "2026-02-30", "%00", "x")
+    for zone in ("Pacific/Kiritimati", "America/Adak"):  # the first and the last where a day begins
+        settings.TIME_ZONE = zone
+        assert asked(client, "since=0002-01-01&until=9998-12-31") == everything
+        for day in edges:
+            assert asked(client, f"since={day}&until={day}") == everything, (zone, day)
+    for nothing in ("who=%00a", "of=%00a", "about=%00user", "about=user%00", "about=x.y", "who=+&of="):
+        assert asked(client, nothing) == everything, nothing
+    assert asked(client, "since=9999-12-31&who=nobody") == [], "the rest holds"
 
 
 def test_an_export_is_all_of_it_and_runs_no_formula(alice: User, boss: User) -> None:

@@ -197,6 +197,39 @@ def test_a_manager_sees_the_own_teams_people_alone(office: dict[str, object]) ->
     assert "foreign" in page and "alice" not in page and "guest@example.com" not in page
 
 
+def test_people_are_narrowed_to_what_the_viewer_may_see(office: dict[str, object], boss: User) -> None:
+    people.set_active(User.objects.get(username="member"), False, actor=boss)
+    film, other = office["team"], Team.objects.get(name="Other").pk
+
+    def listed(client: Client, query: str) -> set[str]:
+        page = client.get(f"/manage/people?{query}")
+        rows = {user.username for user in page.context["table"].rows}
+        sheet = b"".join(client.get(f"/manage/people.csv?{query}").streaming_content)  # type: ignore[attr-defined]
+        assert {line.split(",")[0] for line in sheet.decode().splitlines()[1:]} == rows
+        return rows
+
+    client = signed_in(boss)
+    assert listed(client, "role=manager") == {"manager", "foreign"}
+    assert listed(client, "state=suspended") == {"member"}
+    assert listed(client, f"team={film}&state=active") == {"alice", "manager"}
+    assert listed(client, f"team={film}&role=manager&q=man") == {"manager"}
+    everybody = listed(client, "")
+    for nothing in (
+        "role=king",
+        "role=null",
+        "state=x",
+        "team=0",
+        "team=%00",
+        f"team={'9' * 30}",
+        "role=%00",
+    ):
+        assert listed(client, nothing) == everybody, nothing
+    page = client.get(f"/manage/people?team={film}&state=suspended&role=finance").content.decode()
+    assert all(f'<option value="{value}" selected>' in page for value in (film, "suspended", "finance"))
+    own = signed_in(User.objects.get(username="manager"))
+    assert listed(own, f"team={other}") == listed(own, "") == {"alice", "manager"}, "a team unseen is none"
+
+
 def test_the_suspended_open_nothing(office: dict[str, object], boss: User) -> None:
     manager = User.objects.get(username="manager")
     client = signed_in(manager)

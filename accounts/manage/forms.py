@@ -59,18 +59,3 @@ class NewPasswordByLinkForm(JoinForm):
     """A password alone: the name is known."""
 
     username = None  # type: ignore[assignment]
-
-
-class FilterForm(forms.Form):
-    """The filters of the list of people; what is not among the choices counts as not said."""
-
-    role = forms.ChoiceField(choices=User.Role.choices, required=False)
-    state = forms.ChoiceField(
-        choices=[("active", _("active")), ("suspended", _("suspended"))], required=False
-    )
-    team = forms.ModelChoiceField(queryset=Team.objects.none(), required=False)
-
-    def __init__(self, *args: Any, viewer: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        team: Any = self.fields["team"]
-        team.queryset = Team.objects.visible_to(viewer).order_by("name")

@@ -14,16 +14,18 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_filters import ChoiceFilter, FilterSet, ModelChoiceFilter, TypedChoiceFilter
 
 from accounts import links, quotas, rooms, services
 from accounts.manage.boxes import boxes_of
-from accounts.manage.forms import FilterForm, InviteForm
+from accounts.manage.forms import InviteForm
 from accounts.models import Invitation, Team, User
 from kling_platform.errors import PlatformError
 from kling_platform.tables import Column, download, searched, table
 
 ROOM = "manage_people"
 SEARCHED = ("username", "email", "first_name", "last_name")
+STATES = {"active": True, "suspended": False}
 COLUMNS = (
     Column("name", gettext_lazy("Name"), ("username",)),
     Column("role", gettext_lazy("Role"), ("role", "username"), wide=True),
@@ -41,11 +43,10 @@ def _me(request: HttpRequest) -> User:
 @rooms.look(ROOM)
 def people(request: HttpRequest) -> HttpResponse:
     """Everybody whom the viewer may see, searched, sorted, a page at a time."""
-    form = FilterForm(request.GET, viewer=_me(request))
-    page = table(request.GET, filtered(request, form), COLUMNS, first="name", search=SEARCHED)
+    page = table(request.GET, chosen(request), COLUMNS, first="name")
     for user in page.rows:
         user.balances = quotas.glances(user)
-    context = {"table": page, "filters": form}
+    context: dict[str, Any] = {"table": page}
     if request.headers.get("HX-Request"):
         return render(request, "manage/_people.html", context)
     context |= {
@@ -57,20 +58,21 @@ def people(request: HttpRequest) -> HttpResponse:
     return render(request, "manage/people.html", context)
 
 
-def filtered(request: HttpRequest, form: FilterForm) -> QuerySet[User]:
-    """Everybody whom the viewer may see and who passes the filters of the list."""
+class PeopleFilter(FilterSet):
+    """What the list may be narrowed to; what is not among the choices counts as not said."""
+
+    role = ChoiceFilter(choices=User.Role.choices)
+    state = TypedChoiceFilter("is_active", choices=[(name, name) for name in STATES], coerce=STATES.get)
+    team = ModelChoiceFilter("teams", queryset=lambda request: Team.objects.visible_to(request.user))
+
+
+def chosen(request: HttpRequest) -> QuerySet[User]:
+    """Everybody whom the viewer may see and who is searched for."""
     viewer = _me(request)
     seen = Prefetch("teams", Team.objects.visible_to(viewer).order_by("name"), to_attr="seen_teams")
     rows = User.objects.visible_to(viewer).prefetch_related(seen, quotas.AT_A_GLANCE)
-    form.is_valid()  # a value that is none of the choices is simply not there afterwards
-    wanted = form.cleaned_data
-    if wanted.get("role"):
-        rows = rows.filter(role=wanted["role"])
-    if wanted.get("state"):
-        rows = rows.filter(is_active=wanted["state"] == "active")
-    if wanted.get("team"):
-        rows = rows.filter(teams=wanted["team"])
-    return quotas.with_most_used(rows, "user")
+    found = PeopleFilter(request.GET, quotas.with_most_used(rows, "user"), request=request).qs
+    return searched(found, request.GET, SEARCHED)
 
 
 def _invitations(viewer: User) -> list[Invitation]:
@@ -86,7 +88,6 @@ def _invitations(viewer: User) -> list[Invitation]:
 @rooms.look(ROOM)
 def export(request: HttpRequest) -> HttpResponseBase:
     """The list as it is searched and filtered, all of it, for a spreadsheet."""
-    rows = searched(filtered(request, FilterForm(request.GET, viewer=_me(request))), request.GET, SEARCHED)
     header = (
         "user",
         "email",
@@ -99,7 +100,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
         "used",
         "last_sign_in",
     )
-    return download("people", header, (_line(user) for user in rows.order_by("username")))
+    return download("people", header, (_line(user) for user in chosen(request).order_by("username")))
 
 
 def _line(user: Any) -> tuple[Any, ...]:

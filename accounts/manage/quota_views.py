@@ -21,12 +21,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import quotas, rooms, services
 from accounts.manage.boxes import boxes
-from accounts.manage.forms import FilterForm
-from accounts.manage.people_views import SEARCHED, filtered
+from accounts.manage.people_views import chosen
 from accounts.models import Quota, Team, User
 from accounts.services.bulk import AT_ONCE, HOW
 from kling_platform.errors import InvalidValue, PlatformError
-from kling_platform.tables import searched
 from kling_platform.text import whole_number
 
 PEOPLE, TEAMS = "manage_people", "manage_teams"
@@ -169,9 +167,7 @@ def many(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _apply(request)
     actor = _me(request)
-    filters = FilterForm(request.GET, viewer=actor)
-    chosen = searched(filtered(request, filters), request.GET, SEARCHED)
-    people = User.objects.funded_by(actor).filter(pk__in=chosen.order_by().values("pk"))
+    people = User.objects.funded_by(actor).filter(pk__in=chosen(request).order_by().values("pk"))
     form = EditForm(request.GET if "amount" in request.GET else None)
     effects: list[services.Effect] = []
     refused = ""
@@ -184,7 +180,6 @@ def many(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "how": HOW,
-        "filters": filters,
         "query": request.GET.get("q", "")[:100],
         "teams": Team.objects.visible_to(actor).order_by("name"),
         "roles": User.Role.choices,

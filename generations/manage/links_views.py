@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import rooms
 from accounts.models import User
 from generations import services
-from kling_platform.tables import Column, table
+from kling_platform.tables import Column, searched, table
 
 ROOM = "manage_links"
 COLUMNS = (
@@ -35,9 +35,9 @@ def _me(request: HttpRequest) -> User:
 @rooms.look(ROOM)
 def links(request: HttpRequest) -> HttpResponse:
     """Those that have neither ended nor been revoked."""
-    rows = services.links_managed_by(_me(request)).standing()
-    rows = rows.select_related("maker", "generation__team")
-    page = table(request.GET, rows, COLUMNS, first="-made", search=("title", "maker__username"))
+    rows = services.links_managed_by(_me(request)).standing().select_related("maker", "generation__team")
+    found = searched(rows, request.GET, ("title", "maker__username"))
+    page = table(request.GET, found, COLUMNS, first="-made")
     fragment = "manage/_links.html" if request.headers.get("HX-Request") else "manage/links.html"
     return render(request, fragment, {"table": page})
 

@@ -21,7 +21,7 @@ from accounts.manage.forms import ServiceForm
 from accounts.models import Team, User
 from generations import services
 from kling_platform.errors import PlatformError
-from kling_platform.tables import Column, table
+from kling_platform.tables import Column, searched, table
 
 ROOM = "manage_teams"
 COLUMNS = (
@@ -67,7 +67,7 @@ def teams(request: HttpRequest) -> HttpResponse:
     """The teams that the viewer may see."""
     counted = Team.objects.visible_to(_me(request)).annotate(people=Count("members"))
     rows = quotas.with_most_used(counted.prefetch_related(quotas.AT_A_GLANCE), "team")
-    page = table(request.GET, rows, COLUMNS, first="name", search=("name",))
+    page = table(request.GET, searched(rows, request.GET, ("name",)), COLUMNS, first="name")
     for row in page.rows:
         row.balances = quotas.glances(row)
     context: dict[str, Any] = {"table": page}
