@@ -19,7 +19,8 @@ export PORT
 
 UV := .tools/bin/uv
 PY := .venv/bin/python
-PYTEST := $(PY) -m pytest -p no:cacheprovider
+# Whatever the shell says: the second run takes the tests as the first one compiled them.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -p no:cacheprovider
 SYNC := UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV= $(UV) sync --frozen
 
 # A stamp for each group of packages, younger than the lock file: the second start looks at dates only.

@@ -129,6 +129,7 @@ def test_a_post_ends_in_doubt(upstream: Wire, tmp_path: Path) -> None:
     assert grown < MOST_GROWTH, f"{grown / MB:.0f} MB"
 
 
+@pytest.mark.long
 def test_a_poll_says_nothing(upstream: Wire, tmp_path: Path) -> None:
     user = make_user(credits=10_000)
     for name in HARM:

@@ -18,6 +18,7 @@ from tests.prove.r14 import catch_up
 from tests.wire import reply, say, vouched
 
 
+@pytest.mark.long
 @pytest.mark.django_db
 def test_an_outage_leaves_few_doubts_and_no_failure(settings):
     seed = random.randrange(10**8)
@@ -31,6 +32,7 @@ def test_what_is_overdue_is_asked_about_within_the_budget_before_it_is_given_up(
     catch_up(count=100, budget=25, loops=2, settings=settings)
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_restarts_is_a_pause_for_everybody(settings):

@@ -110,6 +110,7 @@ def platforms() -> Iterator[list[Platform]]:
         platform.close()
 
 
+@pytest.mark.long
 def test_from_the_first_start_through_a_dead_cluster_to_the_last_end(
     var: Path, platforms: list[Platform]
 ) -> None:
@@ -171,6 +172,7 @@ def kill_the_cluster(platform: Platform) -> None:
     assert not cluster().keys() & before.keys(), "orphans of the dead cluster still work"
 
 
+@pytest.mark.long
 def test_with_a_real_key_there_is_no_sandbox_and_nobody_has_credits(
     var: Path, platforms: list[Platform]
 ) -> None:

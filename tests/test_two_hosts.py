@@ -71,6 +71,7 @@ def ended() -> int:
     return Generation.objects.filter(status__in=(Status.SUCCEEDED, Status.FAILED)).count()
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 def test_two_hosts_share_the_work_and_one_may_go(start: Callable[[str], Host], sandbox: Any) -> None:
     leaves, stays = start("a"), start("b")

@@ -330,6 +330,7 @@ def seen_by_the_clock(name: str) -> bool:
     return EVERY[name].whole or bool(EVERY[name].breaches(invariants.newest()))
 
 
+@pytest.mark.long
 def test_every_breach_is_found(world: None) -> None:
     """One world for all: each breach is planted in a savepoint, looked for, and rolled back.
 

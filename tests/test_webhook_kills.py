@@ -9,6 +9,7 @@ import pytest
 from tests.prove.r12 import TASK_ALONE, deliver_through_kills
 
 
+@pytest.mark.long
 @pytest.mark.sqlite
 @pytest.mark.django_db(transaction=True)
 def test_every_event_arrives_although_the_deliverer_is_killed(settings: Any) -> None:

@@ -142,6 +142,7 @@ def running(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[s
     wait_until(lambda: not living(mark=f"VAR_DIR={tmp_path}\0"), 20)  # its children die with it
 
 
+@pytest.mark.long
 @pytest.mark.sqlite
 def test_a_real_worker_beats_and_lets_its_tasks_end(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
     wait_until(lambda: Upstream.objects.filter(last_beat_at__isnull=False).exists(), 90)
@@ -156,6 +157,7 @@ def test_a_real_worker_beats_and_lets_its_tasks_end(running: subprocess.Popen[by
     assert not living(mark=f"VAR_DIR={tmp_path}\0")
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_polls_go_on_when_the_database_is_back(settings: Any, tmp_path: Path) -> None:

@@ -20,13 +20,23 @@ need = Need(
     "browser",
     "browser",
     what="Chromium",
-    remedy="Install Debian's chromium package (or Google Chrome).",
+    remedy="Install Debian's chromium-headless-shell package (or Chromium, or Google Chrome).",
 )
 
 
 def find_chromium() -> str:
-    """The path of an installed Chromium or Chrome, or an empty string."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    """The path of an installed Chromium or Chrome, or an empty string.
+
+    The one without a window comes first: it needs a third less of the processor.
+    """
+    names = (
+        "chromium-headless-shell",
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+        "chrome",
+    )
     return next((path for name in names if (path := shutil.which(name))), "")
 
 

@@ -151,6 +151,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.get_closest_marker("sqlite")]
     else:
         need.leave_out(config, items)
+    _begin_with_the_long_ones(items)
+
+
+def _begin_with_the_long_ones(items: list[pytest.Item]) -> None:
+    """Some at the head of each worker's share, for xdist cuts the list into even parts.
+
+    At the end all would wait for them.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    share = -(-len(others) // workers)
+    items[:] = [
+        item
+        for worker in range(workers)
+        for item in (*long[worker::workers], *others[worker * share : (worker + 1) * share])
+    ]
 
 
 def pytest_report_header() -> str:
