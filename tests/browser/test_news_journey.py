@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +15,10 @@ from generations.omnimaas.reader import Reading
 from tests.browser.conftest import accessibility, too_wide
 from tests.conftest import person
 from tests.makers import due, submitted
+from tests.plugins.browser import WITH_WINDOW, find_chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -31,6 +32,14 @@ EARS = """
   Object.defineProperty(document, 'hidden', { get: () => away });
   window.look = (at) => { away = !at; document.dispatchEvent(new Event('visibilitychange')); };
 """
+
+
+@pytest.fixture(scope="module")
+def chromium(launch: Callable[[str], Browser]) -> Iterator[Browser]:
+    """The one with a window: only that asks whether a page may notify."""
+    browser = launch(find_chromium(WITH_WINDOW))
+    yield browser
+    browser.close()
 
 
 def end(user: User, prompt: str) -> str:

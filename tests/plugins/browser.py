@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,19 +24,12 @@ need = Need(
 )
 
 
-def find_chromium() -> str:
-    """The path of an installed Chromium or Chrome, or an empty string.
+WITH_WINDOW = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+WITHOUT_WINDOW = ("chromium-headless-shell",)  # needs a third less of the processor, and cannot ask for leave
 
-    The one without a window comes first: it needs a third less of the processor.
-    """
-    names = (
-        "chromium-headless-shell",
-        "chromium",
-        "chromium-browser",
-        "google-chrome",
-        "google-chrome-stable",
-        "chrome",
-    )
+
+def find_chromium(names: tuple[str, ...] = (*WITHOUT_WINDOW, *WITH_WINDOW)) -> str:
+    """The path of an installed Chromium or Chrome, or an empty string."""
     return next((path for name in names if (path := shutil.which(name))), "")
 
 
@@ -62,8 +55,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One browser for the whole session; a page of its own for every test comes from ``page``."""
+def launch() -> Iterator[Callable[[str], Browser]]:
+    """``launch(path)`` starts a browser, which ends with the session."""
     from django.db import connections
     from playwright.sync_api import expect, sync_playwright
 
@@ -73,12 +66,17 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Its loop lives in this thread from now on, so Django believes that the ORM is called from async code.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
+        args = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        yield lambda path: playwright.chromium.launch(executable_path=path, args=args)
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="session")
+def chromium(launch: Callable[[str], Browser]) -> Iterator[Browser]:
+    """One browser for the whole session; a page of its own for every test comes from ``page``."""
+    browser = launch(find_chromium())
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
