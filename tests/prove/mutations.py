@@ -101,20 +101,24 @@ def _drop(dice: random.Random, target: dict[str, Any]) -> None:
         del target[dice.choice(list(target))]
 
 
+def _strange(dice: random.Random) -> Any:
+    """A copy: the next mutation may be of what this one put in."""
+    return copy.deepcopy(dice.choice(STRANGE))
+
+
 def _replace(dice: random.Random, target: dict[str, Any]) -> None:
     if target:
-        target[dice.choice(list(target))] = dice.choice(STRANGE)
+        target[dice.choice(list(target))] = _strange(dice)
 
 
 def _add(dice: random.Random, target: dict[str, Any]) -> None:
-    target[dice.choice(["x", "", "code", "created_at", "id", "message", "metadata", "video"])] = dice.choice(
-        STRANGE
-    )
+    names = ["x", "", "code", "created_at", "id", "message", "metadata", "video"]
+    target[dice.choice(names)] = _strange(dice)
 
 
 def _decoy(dice: random.Random, target: dict[str, Any]) -> None:
     name, value = dice.choice(DECOYS)
-    target.setdefault(name, value)
+    target.setdefault(name, copy.deepcopy(value))
 
 
 def _flip(dice: random.Random, text: bytes) -> bytes:
