@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import expect
 
 from accounts import services as people
 from accounts import tasks
-from accounts.models import Invitation, PeopleImport, User
+from accounts.models import Invitation, PeopleImport, Team, User
 from generations import upkeep
 from generations.models import Generation
 from tests.api import finished
@@ -71,3 +72,37 @@ def test_a_leaver_hands_over_and_is_gone(page: Page, portal: str, boss: User, si
     expect(page.get_by_text("Everything is gone.")).to_be_visible(timeout=20_000)
     alice.refresh_from_db()
     assert alice.username == f"former-{alice.pk}"
+
+
+def test_a_team_is_made_and_ruled_and_the_audit_tells(
+    page: Page, portal: str, boss: User, alice: User, sign_in: SignIn
+) -> None:
+    sign_in(boss)
+    page.goto(f"{portal}/manage/teams")
+    page.get_by_role("button", name="New team").click()
+    page.get_by_label("Name", exact=True).fill("Film")
+    page.get_by_role("button", name="Make the team").click()
+    expect(page.get_by_role("heading", name="Film", level=1)).to_be_visible()
+    page.get_by_label("Add somebody who is here already").fill("alice")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#members")).to_contain_text("alice")
+    page.get_by_label("Label videos as AI generated").check()
+    page.locator("#rules").get_by_role("button").click()
+    expect(page.get_by_label("Label videos as AI generated")).to_be_checked()
+    team = Team.objects.get(name="Film")
+    assert team.labelled and team.members.get() == alice
+
+    page.get_by_role("link", name="Audit").click()
+    page.get_by_label("Search the audit").fill("Film")
+    expect(page.locator("#table tbody tr")).to_have_count(3)  # made, filled, ruled
+    page.get_by_label("Of whom").fill("nobody")
+    page.get_by_label("Of whom").press("Enter")
+    expect(page.locator("#table tbody tr")).to_have_count(0)
+    page.get_by_label("Of whom").fill("")
+    page.get_by_label("Of whom").press("Enter")
+    expect(page.locator("#table tbody tr")).to_have_count(3)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert Path(download.value.path()).read_text("utf-8-sig").count("boss") == 3, (
+        "what is searched for, and no more"
+    )
