@@ -26,38 +26,18 @@ from kling_platform.errors import PlatformError
 from kling_platform.text import whole_number
 
 AT_ONCE = 200  # quotas in one operation
+FACTS = ("used", "left", "held", "credits", "period", "resets")
 
 
 class QuotaAdmin(ReadOnlyAdmin):
     """Looked at here; set, granted and corrected through an operation's page."""
 
-    list_display = (
-        "owner_name",
-        "used",
-        "left",
-        "held",
-        "credits",
-        "period",
-        "resets",
-        "runs_out",
-        "lifted_at",
-    )
+    list_display = ("owner_name", *FACTS, "runs_out", "lifted_at")
     list_filter = ("period", ("lifted_at", admin.EmptyFieldListFilter))
     list_select_related = ("user", "team", "api_key__user")
     search_fields = ("user__username", "user__email", "team__name", "api_key__label", "api_key__lookup")
     ordering = ("user__username", "pk")
-    fields = (
-        "owner_name",
-        "used",
-        "left",
-        "held",
-        "credits",
-        "period",
-        "resets",
-        "lifted_at",
-        "version",
-        "updated_at",
-    )
+    fields = ("owner_name", *FACTS, "lifted_at", "version", "updated_at")
     autocomplete_fields = ("user", "api_key")
     actions = ("set_quota", "grant", "adjust")
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 
 from generations import dispatch, lanes, services
 from generations.models import Generation
 from generations.omnimaas import client
 from generations.omnimaas.errors import AccountFault, Doubt, NotSent, Refused, Throttled
+from kling_platform.away import AWAY, pause
 from kling_platform.failpoints import reach
 from kling_platform.supervisor import draining
 
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 # When upstream breaks off in the middle, so many POSTs and one more are in doubt: the first doubt leaves the circuit
 # closed, and its place is taken. Far more are sent in a minute than finish.
 SENDERS = 3
-BACK_SECONDS = 0.5  # between two looks whether the database is back
 
 Pending = dict[Future[client.Submitted], dispatch.Claim]
 
@@ -57,14 +56,12 @@ def run(upstream: client.Gateway, lane: lanes.Held, ends: float) -> int:
                     return sent
                 _record_all(wait(pending, lanes.RENEW_SECONDS, FIRST_COMPLETED).done, pending)
                 lane.still()
-            except (OperationalError, InterfaceError) as error:
+            except AWAY as error:
                 if time.monotonic() > ends + settings.SUBMIT_LEASE:
                     raise
-                log.warning("%d answers wait for the database: %s", len(pending), error)
-                connection.close()
+                pause(error, f"{len(pending)} answers wait")
                 pending |= {_never_sent(): claim for claim in claimed}
                 claimed.clear()
-                time.sleep(BACK_SECONDS)
 
 
 def _record_all(done: Iterable[Future[client.Submitted]], pending: Pending) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from generations import archive, lanes, polling, sending, services
@@ -23,6 +22,7 @@ from generations.models import Alarm, Generation, Upstream, Video
 from generations.omnimaas import client
 from generations.omnimaas.errors import UpstreamError
 from kling_platform import alarms
+from kling_platform.away import AWAY, pause
 from kling_platform.failpoints import reach
 
 log = logging.getLogger(__name__)
@@ -149,12 +149,10 @@ def _written_down(record: Callable[[], bool]) -> bool:
     while True:
         try:
             return record()
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             if time.monotonic() > ends:
                 raise
-            log.warning("a copied video waits for the database: %s", error)
-            connection.close()
-            time.sleep(sending.BACK_SECONDS)
+            pause(error, "a copied video waits")
 
 
 def _fresh_url(row: Generation) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -20,6 +19,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kling_platform.away import AWAY
 from kling_platform.errors import InvalidValue, PlatformError
 from kling_platform.text import InvalidJSON, check_text, read_json
 
@@ -155,7 +155,7 @@ def _as_platform_error(error: Exception) -> PlatformError | None:
         return _plain(404, "not_found", _("There is nothing here, or it is not yours."))
     if isinstance(error, PermissionDenied):
         return _plain(403, "forbidden", _("This is not open to you."))
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, AWAY):
         message = _("The platform is restarting its database. Nothing is lost; try again in a few seconds.")
         return _plain(503, "unavailable", message, retry_after=5)
     if isinstance(error, exceptions.APIException):

@@ -6,19 +6,15 @@ long after the database is back; and it asks before each look whether its line s
 
 from __future__ import annotations
 
-import logging
 import time
 
-from django.db import InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
-BACK_SECONDS = 0.5  # between two looks whether the database is back
-
-logger = logging.getLogger(__name__)
+from kling_platform.away import AWAY, pause
 
 
 class Broker(ORM):
@@ -31,10 +27,8 @@ class Broker(ORM):
                 time.sleep(Conf.POLL)
             elif self._claim(task):
                 return [(task.pk, task.payload)]
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("the queue waits for the database: %s", error)
-            connection.close()
-            time.sleep(BACK_SECONDS)
+        except AWAY as error:
+            pause(error, "the queue waits")
         return []
 
     def _free(self) -> QuerySet[OrmQ]:

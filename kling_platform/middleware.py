@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from csp.utils import build_policy
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -15,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from kling_platform import origin
 from kling_platform.api import error_body
+from kling_platform.away import AWAY
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -96,11 +96,11 @@ class database_away:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         try:
             return self.get_response(request)
-        except (OperationalError, InterfaceError):
+        except AWAY:
             return unavailable(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return unavailable(request) if isinstance(error, OperationalError | InterfaceError) else None
+        return unavailable(request) if isinstance(error, AWAY) else None
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:

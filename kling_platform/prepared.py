@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model
+
+from kling_platform.away import AWAY
 
 M = TypeVar("M", bound=Model)
 
@@ -52,7 +54,7 @@ def first(statement: str, parameters: Mapping[str, Any]) -> list[Any] | None:
     proven = line.health_check_done or line.in_atomic_block or line.connection is None
     try:
         row = _ask(line, statement, parameters)
-    except (OperationalError, InterfaceError):
+    except AWAY:
         if proven or line.is_usable():
             raise
         line.close()

@@ -13,19 +13,20 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("kling_platform", "accounts", "generations")
 
 # Leaves that anybody may use: refusals, and the checks of a text.
-BASE = ("kling_platform.errors", "kling_platform.text", "kling_platform.failpoints", "kling_platform.origin")
+BASE = tuple(f"kling_platform.{name}" for name in ("errors", "text", "failpoints", "origin", "away"))
 MODELS = ("accounts.models*", "generations.models*")
 
 # The core: the first line that fits a module is the whole list of ours that it may import.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kling_platform.errors": (),
-    "kling_platform.broker": (),
+    "kling_platform.away": (),
+    "kling_platform.broker": ("kling_platform.away",),
     "kling_platform.csvs": (),
     "kling_platform.env": (),
     "kling_platform.failpoints": (),
     "kling_platform.lifeline": (),
     "kling_platform.origin": (),
-    "kling_platform.prepared": (),
+    "kling_platform.prepared": ("kling_platform.away",),
     "kling_platform.tables": ("kling_platform.csvs",),
     "kling_platform.supervisor": (),
     "kling_platform.text": ("kling_platform.errors",),

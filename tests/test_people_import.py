@@ -170,6 +170,14 @@ def test_one_that_was_killed_says_so_and_changes_nothing(film: Team, boss: User)
     assert not services.run_import(row.pk) and not Invitation.objects.exists()
 
 
+def test_addresses_are_forgotten_after_a_day_though_nobody_ever_took_them_up(film: Team, boss: User) -> None:
+    digest = services.plan_import("email\nlin@example.com", actor=boss).digest
+    services.begin_import("email\nlin@example.com", digest=digest, actor=boss)
+    assert services.forget_imports() == 0
+    PeopleImport.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert services.forget_imports() == 1
+
+
 def test_what_was_given_up_while_it_ran_is_undone(film: Team, boss: User) -> None:
     """Somebody has read that nothing was changed: so nothing may be, however late the worker is."""
     digest = services.plan_import("email\nlin@example.com", actor=boss).digest

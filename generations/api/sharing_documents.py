@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema_view
 from rest_framework import serializers
 
 from generations import services
 from generations.models import LINK_TITLE_LENGTH
-from kling_platform.documents import answers
+from kling_platform.documents import answers, operation
 
 
 class LinkRequestSerializer(serializers.Serializer[Any]):
@@ -64,8 +65,7 @@ class LinkDeletedSerializer(serializers.Serializer[Any]):
     deleted = serializers.BooleanField()
 
 
-def _operation(name: str, summary: Any, description: Any, **more: Any) -> Any:
-    return extend_schema(operation_id=name, tags=["videos"], summary=summary, description=description, **more)
+_operation = partial(operation, "videos")
 
 
 links = extend_schema_view(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
-    extend_schema,
     extend_schema_field,
     extend_schema_view,
 )
@@ -18,7 +18,7 @@ from generations.api import file_documents
 from generations.api.documents import DRY_RUN, ID, ONCE, PAGING, WAIT, or_quote
 from generations.api.openai import COMPLETED, FAILED, IN_PROGRESS, QUEUED
 from generations.api.serializers import FailureSerializer, GenerationSerializer
-from kling_platform.documents import answers
+from kling_platform.documents import answers, operation
 
 FILES = ("video/mp4", "image/jpeg")
 _VIDEO = {
@@ -109,9 +109,7 @@ _AFTER = OpenApiParameter(
 )
 
 
-def _operation(name: str, summary: Any, description: Any, **more: Any) -> Any:
-    return extend_schema(operation_id=name, tags=["openai"], summary=summary, description=description, **more)
-
+_operation = partial(operation, "openai")
 
 videos = extend_schema_view(
     post=_operation(

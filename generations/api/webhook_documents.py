@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +19,7 @@ from rest_framework import serializers
 
 from generations.api.serializers import VideoSerializer
 from generations.models import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookTry
-from kling_platform.documents import answers
+from kling_platform.documents import answers, operation
 
 ID = "5b0e3c52-6a3f-4b61-9d0f-2f7f1f3f8a10"
 _URL = _(
@@ -132,11 +133,7 @@ class WebhookEventSerializer(serializers.Serializer[Any]):
     data = VideoSerializer(help_text=_("The video as GET answers it."))  # type: ignore[assignment] # a field
 
 
-def _operation(name: str, summary: Any, description: Any = None, **more: Any) -> Any:
-    return extend_schema(
-        operation_id=name, tags=["webhooks"], summary=summary, description=description, **more
-    )
-
+_operation = partial(operation, "webhooks")
 
 _CALL = OpenApiCallback(
     "event",

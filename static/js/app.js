@@ -80,6 +80,15 @@ window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
 });
 
+// What a page that comes back from the browser's cache makes next is a new one.
+window.addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  for (const nonce of document.querySelectorAll("input[name=nonce]")) {
+    const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+    nonce.value = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+});
+
 // What somebody opened or closed stays so when a part of the page renews itself. A click, because “toggle” is
 // also said of what the renewed part brought along.
 const folds = new Map();

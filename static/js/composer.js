@@ -272,13 +272,8 @@ document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
   if (target.id !== "preset-form" || !detail.successful) return;
   if (!document.querySelector("#preset-list .errors li")) { target.reset(); document.getElementById("preset-dialog").close(); }
 });
-// A page that comes back from the browser's cache must not stay locked, and what it makes next is a new one.
-window.addEventListener("pageshow", (event) => {
-  ready();
-  if (!event.persisted) return;
-  const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
-  form.elements.nonce.value = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-});
+// A page that comes back from the browser's cache must not stay locked.
+window.addEventListener("pageshow", ready);
 
 if (form.dataset.draft && draft.restore()) {
   const note = document.getElementById("draft-note");

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from accounts.models import User
 from generations import services
 from generations.models import Generation, Status, Storyboard
+from tests.api import finished
 from tests.browser.conftest import VIEWS, accessibility, look, too_wide
 from tests.makers import ask
 
@@ -218,6 +219,19 @@ def test_a_matrix_is_filled_priced_started_and_watched(
     work()
     expect(page.locator(".shot img")).to_have_count(4)
     assert Generation.objects.count() == 4
+
+
+def test_a_page_from_the_browsers_cache_makes_new_ones(
+    page: Page, portal: str, alice: User, sign_in: SignIn
+) -> None:
+    """A form's nonce makes a second sending harmless; but who goes Back and presses again wants another."""
+    sign_in(alice)
+    page.goto(f"{portal}/g/{finished(alice).pk}")
+    nonces = "[...document.querySelectorAll('input[name=nonce]')].map((one) => one.value)"
+    before = page.evaluate(nonces)
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    after = page.evaluate(nonces)
+    assert len(before) == len(set(after)) >= 2 and not {*before} & {*after}
 
 
 def test_marked_videos_are_compared(page: Page, portal: str, alice: User, sign_in: SignIn) -> None:

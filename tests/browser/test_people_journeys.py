@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,3 +107,12 @@ def test_a_team_is_made_and_ruled_and_the_audit_tells(
     assert Path(download.value.path()).read_text("utf-8-sig").count("boss") == 3, (
         "what is searched for, and no more"
     )
+    page.get_by_role("columnheader", name="When").get_by_role("link").click()
+    expect(page).to_have_url(re.compile(r"sort="))
+    page.go_back()
+    expect(page).not_to_have_url(re.compile(r"sort="))
+    page.get_by_role("link", name="Teams", exact=True).click()
+    expect(page.get_by_role("heading", name="Teams", level=1)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Search the audit")).to_have_value("Film")
+    expect(page.locator("#table tbody tr")).to_have_count(3)
