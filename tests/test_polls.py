@@ -23,7 +23,7 @@ from accounts import ledger
 from generations import lifecycle, polling, services
 from generations.models import Generation, Status, Upstream
 from generations.omnimaas import client, transport
-from generations.omnimaas.errors import Unavailable
+from generations.omnimaas.errors import Late, Unavailable
 from generations.omnimaas.reader import Reading
 from generations.services import paces
 from tests import polled, scripted
@@ -150,6 +150,24 @@ def test_what_is_too_late_is_not_asked(upstream):
         assert upstream.asked == []
         client.fetch("a", gateway(upstream.url), lines)
     assert len(upstream.asked) == 1
+
+
+def test_whoever_waits_for_the_sending_looks_at_the_clock_afterwards(upstream, monkeypatch):
+    """On a busy machine threads that had looked before would send all at once: more than the budget."""
+    request = transport.HTTPConnection.request
+
+    def slow(*told, **more):
+        time.sleep(0.3)
+        request(*told, **more)
+
+    monkeypatch.setattr(transport.HTTPConnection, "request", slow)
+    with transport.Lines(upstream.url) as lines, ThreadPoolExecutor(4) as pool:
+        by = time.monotonic() + 0.4
+        asked = [
+            pool.submit(client.fetch, "a", gateway(upstream.url), lines, send_by=by) for _number in range(4)
+        ]
+        late = [isinstance(one.exception(), Late) for one in asked]
+    assert late.count(True) == len(upstream.asked) == 2
 
 
 # --- claims and answers, in few statements ----------------------------------------

@@ -185,6 +185,7 @@ class Lines:
         self._idle: list[HTTPConnection] = []  # the last one used is the next: the others may go cold
         self._busy: dict[HTTPConnection, float] = {}  # until when, in monotonic seconds
         self._lock = threading.Lock()
+        self._gate = threading.Lock()
         self._closed = threading.Event()
 
     def __enter__(self) -> Lines:
@@ -203,9 +204,21 @@ class Lines:
         """
         with self._taken(seconds) as line:
             _connect(line)
-            if time.monotonic() <= send_by:
-                return _ask(line, url.removeprefix(self._origin), headers)
+            if self._send(line, url.removeprefix(self._origin), headers, send_by):
+                return _answer(line)
         raise Late("late")
+
+    def _send(self, line: HTTPConnection, path: str, headers: dict[str, str], send_by: float) -> bool:
+        """False where it is too late. One at a time: threads that wait for a busy processor between the look at
+        the clock and the sending would all send at once afterwards."""
+        with self._gate:
+            if time.monotonic() > send_by:
+                return False
+            try:
+                line.request("GET", path, headers=headers, preload_content=False)
+            except _TROUBLE as error:
+                raise Broken(type(error).__name__) from error
+            return True
 
     @contextlib.contextmanager
     def _taken(self, seconds: float) -> Iterator[HTTPConnection]:
@@ -243,9 +256,8 @@ def _connect(line: HTTPConnection) -> None:
             raise NeverSent(type(error).__name__) from error
 
 
-def _ask(line: HTTPConnection, path: str, headers: dict[str, str]) -> Reply:
+def _answer(line: HTTPConnection) -> Reply:
     try:
-        line.request("GET", path, headers=headers, preload_content=False)
         response = line.getresponse()
         body = response.read(MAX_REPLY_BYTES + 1)
     except _TROUBLE as error:
