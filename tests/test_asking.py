@@ -140,7 +140,7 @@ def test_a_notice_names_the_quota_that_runs_out(alice: User, maria: User) -> Non
     ]
     assert Notice.objects.get(user=alice).link == f"/account/keys/{key.pk}"
     with translation.override("zh-hans"):
-        assert told(maria) == ["团队“Blue”的每周额度已使用 100%，剩余 0 点。"]
+        assert told(maria) == ["团队“Blue”的每周配额已使用 100%，剩余 0 点。"]
 
 
 def test_when_it_runs_out_is_told_from_the_pace_of_the_period(alice: User) -> None:

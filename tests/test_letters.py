@@ -189,7 +189,7 @@ def test_a_letter_is_in_the_hosts_language(boss: User, post: Callable[[], str], 
         "/manage/people/invite", {"email": "eve@example.com", "role": "member", "credits": 5, "period": "day"}
     )
     post()
-    assert "邀请您" in letterbox.received[0].get_content()
+    assert "邀请你" in letterbox.received[0].get_content()
 
 
 # --- new passwords -------------------------------------------------------------

@@ -8,6 +8,28 @@ import pytest
 
 from tests import messages
 
+# What the Chinese calls otherwise here: one voice, one word for each thing.
+NOT_OURS = {
+    "您": "你",
+    "额度": "配额",
+    "冻结": "预扣",
+    "预留": "预扣",
+    "扣费": "扣点",
+    "退还": "退回",
+    "退款": "退回",
+    "存疑": "待确认",
+    "共享": "分享",
+    "账号": "账户",
+    "登出": "退出登录",
+    "档位": "模式",
+    "离职": "离开",
+    "应答": "答复",
+    "编号": "id",
+    "就绪": "完成",
+    "生成中": "制作中",
+    "电子邮": "邮箱，邮件",
+    "可灵": "Kling",
+}
 PLACES = re.compile(r"%\(\w+\)[-+.\d]*[sdf]|%[sdf]")
 
 
@@ -32,6 +54,11 @@ def test_chinese_is_written_with_chinese_marks() -> None:
     for entry in entries():
         for text in _texts(entry.string):
             assert not re.search(r"[\u4e00-\u9fff][,;:?!]|[,;:?!][\u4e00-\u9fff]", text), text
+
+
+def test_chinese_has_one_voice_and_one_word_for_each_thing() -> None:
+    texts = [text for entry in entries() for text in _texts(entry.string)]
+    assert [(text, ours) for text in texts for word, ours in NOT_OURS.items() if word in text] == []
 
 
 @pytest.mark.parametrize(
