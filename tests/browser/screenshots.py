@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 FOLDER = Path(__file__).parent.parent.parent / "screenshots"
 WIDTHS = {"2560": 2560, "1440": 1440, "390": 390}
-# Names of pages that are wanted, as a pattern; all without.
+# Names of pages or of pictures that are wanted, as a pattern; all without.
 ONLY = re.compile(os.environ.get("ONLY") or ".*")
 SHOTS: list[dict[str, Any]] = [
     {
@@ -253,10 +254,9 @@ def test_take_them_all(
 
 def shoot(page: Page, portal: str, pages: dict[str, str], theme: str, language: str) -> None:
     """One picture of each page and width, from top to end."""
-    for name, path in pages.items():
-        if not ONLY.fullmatch(name):
-            continue
-        for width, pixels in WIDTHS.items():
+    for (name, path), (width, pixels) in product(pages.items(), WIDTHS.items()):
+        picture = f"{name}-{width}-{theme}-{language[:2]}"
+        if ONLY.fullmatch(name) or ONLY.fullmatch(picture):
             page.set_viewport_size({"width": pixels, "height": {2560: 1440, 1440: 900, 390: 844}[pixels]})
             page.goto(portal + path)
             for video in page.locator("video").all():
@@ -266,4 +266,4 @@ def shoot(page: Page, portal: str, pages: dict[str, str], theme: str, language: 
             page.set_viewport_size({"width": pixels, "height": tall})
             page.locator("body").evaluate("() => document.fonts.ready")
             page.wait_for_timeout(250)
-            page.screenshot(path=FOLDER / f"{name}-{width}-{theme}-{language[:2]}.png")
+            page.screenshot(path=FOLDER / f"{picture}.png")
