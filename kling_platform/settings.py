@@ -114,6 +114,7 @@ USE_TZ = True
 TIME_ZONE = env.zone("TIME_ZONE", "UTC")
 LANGUAGE_CODE = env.text("LANGUAGE_CODE", "en", choices=("en", "zh-hans"))
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+FORMAT_MODULE_PATH = "kling_platform.formats"
 LOCALE_PATHS = [BASE_DIR / "locale"]
 
 # --- files ------------------------------------------------------------------

@@ -114,6 +114,26 @@ def test_variations_are_made_and_play_side_by_side(
     expect(page.locator(".tile")).to_have_count(2)
 
 
+def test_on_a_phone_the_download_is_in_sight_and_the_rare_things_open_by_key_without_a_script(
+    chromium: Any, portal: str, alice: User, sign_in_on: Callable[..., None], film: Generation
+) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=False)
+    sign_in_on(context, alice)
+    page = context.new_page()
+    page.goto(f"{portal}/g/{film.pk}")
+    download = page.get_by_role("link", name="Download").bounding_box()
+    assert download and download["y"] + download["height"] < 844, "without scrolling"
+    usual = [page.get_by_role("button", name="Run again"), page.get_by_role("link", name="Change and run")]
+    assert len({one.bounding_box()["y"] for one in usual}) == 1, "the usual ones stand in one row"
+    page.get_by_text("Variations").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="×2 30 credits").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/compare?ids=*")
+    assert film.derived.count() == 2
+    context.close()
+
+
 SHAPES = """() => [...document.querySelectorAll(".wall ul")].map((row) =>
     [...row.querySelectorAll(".tile-media")].map((tile) => tile.getBoundingClientRect())
         .map(({ width, height }) => [Math.round(height), width / height]))"""

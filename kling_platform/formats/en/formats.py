@@ -1,0 +1,4 @@
+"""The day before the month, in words: nobody has to guess which of two numbers is which."""
+
+DATE_FORMAT = "j F Y"
+DATETIME_FORMAT = "j F Y, H:i"
