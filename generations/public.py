@@ -106,11 +106,17 @@ def error_of(generation: Generation) -> dict[str, str]:
     if generation.status == Status.CANCELED:
         reason, code = _("Canceled before it was sent."), "canceled"
     else:
-        code = generation.error_code or "upstream_failed"
-        unsaid = {
-            "unsent": _("It waited for a day and could not be sent."),
-            "never_confirmed": _("The gateway never said what became of it."),
-        }
-        reason = generation.error_message or unsaid.get(code) or _("The gateway gave no reason.")
+        reason, code = reason_of(generation), generation.error_code or "upstream_failed"
     end = "" if reason[-1] in ".!?。！？" else "."
     return {"code": code, "message": f"{reason}{end} {_('Nothing was charged: all credits came back.')}"}
+
+
+def reason_of(generation: Generation) -> str:
+    """Why it failed: in our words, and the reader's language, where the gateway did not refuse it; else in its own."""
+    ours = {
+        "unsent": _("It waited for a day and could not be sent."),
+        "never_confirmed": _("The gateway never said what became of it."),
+        "video_gone": _("It was made, but its file was gone at the gateway before it could be fetched."),
+        "picture_lost": _("Its picture could not be read any more."),
+    }
+    return ours.get(generation.error_code) or generation.error_message or _("The gateway gave no reason.")

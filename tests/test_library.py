@@ -7,15 +7,17 @@ import re
 from typing import Any
 
 import pytest
+from django.utils import translation
 from PIL import Image
 
 from accounts import services as people
 from accounts.models import User
 from generations import services
 from generations.models import Generation, Status
+from generations.omnimaas.reader import Reading
 from generations.services import catalogues, operations
 from tests.conftest import person
-from tests.makers import ask, claim_one, submitted
+from tests.makers import ask, claim_one, due, submitted
 from tests.portal import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -273,3 +275,19 @@ def test_a_prompt_is_text_and_never_markup(alice: User) -> None:
         html = client.get(page).content.decode()
         assert "<script>alert" not in html
         assert "<img src=x" not in html
+
+
+def test_what_we_lost_is_told_in_the_readers_words(alice: User) -> None:
+    lost = ask(alice)
+    services.record_submitted(claim_one(), upstream_id="up-lost")
+    services.record_reading(due(lost), Reading("succeeded", url="https://cdn.example.com/lost.mp4"))
+    for _ in range(3):
+        type(lost).objects.filter(pk=lost.pk).update(next_check_at=lost.created_at)
+        services.claim_store(lost.pk)
+        services.record_store_failed(lost.pk, message="the address answered 404", gone=True)
+    client = signed_in(alice)
+    for path in ("/", f"/g/{lost.pk}", "/account"):
+        with translation.override(None):  # what the request leaves behind ends here
+            page = client.get(path, headers={"accept-language": "zh-hans"}).content.decode()
+        assert "answered 404" not in page
+        assert path == "/account" or "视频已制作完成，但文件在取回之前已从网关消失。" in page

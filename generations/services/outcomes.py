@@ -221,7 +221,7 @@ def record_store_failed(generation_id: uuid.UUID, *, message: str, gone: bool, f
             error_message=message[:1000],
         )
         if failed:
-            ledger.refund(generation_id, reason=message)
+            ledger.refund(generation_id)
             alarms.ring(Alarm.Kind.LOST_VIDEO, f"generation {generation_id}: {message}")
             reach("refunded")
         return failed

@@ -12,7 +12,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from generations import services
+from generations import public, services
 from generations.library import Wish
 from generations.models import Event, Generation, Status, Video
 
@@ -183,6 +183,12 @@ class Until(NamedTuple):
 
     at: datetime
     is_soon: bool
+
+
+@register.filter
+def reason(generation: Generation) -> str:
+    """Why it failed, for the person who wanted it."""
+    return public.reason_of(generation)
 
 
 @register.filter
