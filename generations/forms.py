@@ -185,5 +185,7 @@ def texts() -> dict[str, str]:
                 "You were signed out meanwhile. Sign in again: your draft is kept and will be back."
             ),
             "signIn": _("Sign in"),
+            "unkeptWords": _("This browser keeps no drafts: a reload loses it."),
+            "unkeptPictures": _("A reload will keep the words, not the pictures."),
         }.items()
     }

@@ -15,7 +15,9 @@ const chosen = (name) => form.elements[name].value;
 const model = () => rules.models.find((candidate) => candidate.name === chosen("model")) ?? rules.models[0];
 const zones = frames(form, texts, changed, () => chosen("size"));
 // A page that was asked for something (an idea, an earlier video, a refused form) shows that, not the draft.
-const draft = new Draft(form, zones, `draft-${form.dataset.whose}`);
+const draft = new Draft(form, zones, `draft-${form.dataset.whose}`, (what) => {
+  form.querySelector("[data-unkept]").textContent = texts[what] ?? "";
+});
 
 function changed() {
   update();
@@ -203,7 +205,7 @@ async function send() {
     if (answer.type === "opaqueredirect") { signedOut(); return; }
     const data = await answer.json();
     if (data.to) {
-      draft.end();
+      await draft.end();
       location.assign(data.to);
       return; // stays busy until the next page is there
     }
@@ -279,7 +281,7 @@ if (form.dataset.draft && draft.restore()) {
   const note = document.getElementById("draft-note");
   note.hidden = false;
   form.querySelector("[data-advice]").hidden = true; // in its place, so that nothing below moves
-  note.querySelector("button").addEventListener("click", () => { draft.end(); location.reload(); });
+  note.querySelector("button").addEventListener("click", async () => { await draft.end(); location.reload(); });
 }
 update();
 count();

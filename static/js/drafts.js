@@ -1,25 +1,34 @@
 // What was begun is there again after a reload, a crash, a night: kept in this browser, gone once it is made.
+// Words lie in localStorage, at hand while the page is built; pictures in IndexedDB, which has room for large ones.
 
-const MOST_PICTURE = 1_500_000; // bytes; what all pages of a site may keep is about five million characters
 const PAUSE = 400; // milliseconds without a key before it is written down
 const FIELDS = ["prompt", "negative_prompt", "model", "mode", "seconds", "size", "sound", "first_url", "last_url"];
 
-const read = (blob) => new Promise((done) => {
-  const reader = new FileReader();
-  reader.addEventListener("load", () => done(reader.result));
-  reader.addEventListener("error", () => done(""));
-  reader.readAsDataURL(blob);
+// One step in the store of pictures. A browser that refuses it (a private window, a full disk) rejects.
+const inStore = (mode, step) => new Promise((done, fail) => {
+  const opening = indexedDB.open("drafts");
+  opening.onupgradeneeded = () => opening.result.createObjectStore("pictures");
+  opening.onerror = () => fail(opening.error);
+  opening.onsuccess = () => {
+    const database = opening.result;
+    try {
+      const transaction = database.transaction("pictures", mode);
+      const asked = step(transaction.objectStore("pictures"));
+      transaction.oncomplete = () => done(asked.result);
+      transaction.onabort = () => fail(transaction.error);
+    } catch (error) {
+      fail(error);
+    }
+    database.close(); // once what was begun is over
+  };
 });
 
-function toFile({ name, data }) {
-  const [head, body] = data.split(",");
-  const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
-  return new File([bytes], name, { type: head.slice(5, head.indexOf(";")) });
-}
-
 export class Draft {
-  constructor(form, zones, key) {
-    Object.assign(this, { form, zones, key, waiting: 0, over: false });
+  // `unkept` is told what the browser refuses to keep: "unkeptWords", "unkeptPictures", or nothing.
+  constructor(form, zones, key, unkept) {
+    Object.assign(this, { form, zones: Object.values(zones), key, unkept, waiting: 0, over: false });
+    this.written = []; // the pictures in the store, as far as this page knows
+    this.bringing = Promise.resolve(); // what is on its way out of the store must not be overwritten by its absence
     for (const event of ["input", "change"]) form.addEventListener(event, () => this.soon());
   }
 
@@ -29,47 +38,75 @@ export class Draft {
   }
 
   async save() {
+    await this.bringing;
     if (this.over) return;
     const { elements } = this.form;
-    const kept = Object.fromEntries(FIELDS.map((name) => [name, elements[name].value]));
-    kept.pictures = {};
-    for (const [name, zone] of Object.entries(this.zones)) {
-      const file = zone.input.files[0];
-      if (file && file.size <= MOST_PICTURE) kept.pictures[name] = { name: file.name, data: await read(file) };
+    const words = Object.fromEntries(FIELDS.map((name) => [name, elements[name].value]));
+    const pictures = this.zones.map((zone) => zone.input.files[0] ?? null);
+    if (!words.prompt.trim() && !words.first_url && !pictures.some(Boolean)) {
+      this.unkept();
+      this.forget();
+      return;
     }
-    if (!kept.prompt.trim() && !Object.keys(kept.pictures).length && !kept.first_url) { this.forget(); return; }
-    if (this.over) return;
     try {
-      localStorage.setItem(this.key, JSON.stringify(kept));
+      localStorage.setItem(this.key, JSON.stringify(words));
     } catch {
-      // Full: the words without the pictures.
-      try { localStorage.setItem(this.key, JSON.stringify({ ...kept, pictures: {} })); } catch { /* no storage here */ }
+      this.unkept("unkeptWords");
+      return;
+    }
+    this.unkept(await this.keep(pictures) ? undefined : "unkeptPictures");
+  }
+
+  // Large ones are written once, not after every word. Whether all of them are kept.
+  async keep(pictures) {
+    if (pictures.every((picture, place) => picture === this.written[place])) return true;
+    this.written = pictures;
+    try {
+      await inStore("readwrite", (store) => store.put(pictures, this.key));
+      return true;
+    } catch {
+      this.written = [];
+      return !pictures.some(Boolean);
     }
   }
 
-  forget() {
-    try { localStorage.removeItem(this.key); } catch { /* no storage here */ }
+  async forget() {
+    this.written = [];
+    try {
+      localStorage.removeItem(this.key);
+      await inStore("readwrite", (store) => store.delete(this.key));
+    } catch { /* no storage here */ }
   }
 
   // It has been made: what is still on its way into the storage comes too late.
   end() {
     this.over = true;
     clearTimeout(this.waiting);
-    this.forget();
+    return this.forget();
   }
 
-  // Whether there was something to bring back.
+  // Whether there was something to bring back: words at once, pictures a moment later.
   restore() {
-    let kept = null;
-    try { kept = JSON.parse(localStorage.getItem(this.key)); } catch { /* none, or not ours */ }
-    if (!kept) return false;
+    let words = null;
+    try { words = JSON.parse(localStorage.getItem(this.key)); } catch { /* none, or not ours */ }
+    if (!words) {
+      this.forget(); // pictures without words are what a page left that closed too early
+      return false;
+    }
     const { elements } = this.form;
     for (const name of FIELDS) {
       // A choice that is no longer offered stays as the page has it.
-      const offered = !(elements[name] instanceof RadioNodeList) || [...elements[name]].some((radio) => radio.value === kept[name]);
-      if (typeof kept[name] === "string" && offered) elements[name].value = kept[name];
+      const offered = !(elements[name] instanceof RadioNodeList) || [...elements[name]].some((radio) => radio.value === words[name]);
+      if (typeof words[name] === "string" && offered) elements[name].value = words[name];
     }
-    for (const [name, picture] of Object.entries(kept.pictures ?? {})) this.zones[name]?.put(toFile(picture));
+    this.bringing = this.bring();
     return true;
+  }
+
+  async bring() {
+    try {
+      const pictures = await inStore("readonly", (store) => store.get(this.key));
+      this.zones.forEach((zone, place) => { if (pictures?.[place] && !zone.filled) zone.put(pictures[place]); });
+    } catch { /* no storage here */ }
   }
 }

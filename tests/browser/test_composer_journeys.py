@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from accounts.models import Team, User
@@ -17,6 +18,7 @@ from tests.browser.conftest import accessibility, too_wide
 from tests.browser.test_journeys import create, picture
 from tests.conftest import person
 from tests.makers import ask
+from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -26,30 +28,88 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SignIn = Callable[[User], None]
 
 
-def test_a_draft_survives_a_reload_with_its_picture_and_ends_with_the_video(
+def test_a_draft_survives_a_reload_with_its_pictures_and_ends_with_the_video(
     page: Page, portal: str, alice: User, sign_in: SignIn, tmp_path: Path
 ) -> None:
     sign_in(alice)
     page.goto(f"{portal}/new")
-    page.get_by_label("First frame", exact=True).set_input_files(picture(tmp_path))
+    page.get_by_role("radio", name=re.compile("^Kling 2.5 Turbo Pro")).check()
     page.get_by_role("radio", name="10 s").check()
+    for zone, width in (("First frame", 1600), ("Last frame", 1601)):
+        page.get_by_label(zone, exact=True).set_input_files(large(tmp_path, width))
     page.get_by_label("Prompt").fill("A red kite, half an idea")
-    page.wait_for_function(KEPT)
+    kept(page, 2)
     page.reload()
     expect(page.get_by_text("Your draft is back.")).to_be_visible()
     expect(page.get_by_label("Prompt")).to_have_value("A red kite, half an idea")
     expect(page.get_by_role("radio", name="10 s")).to_be_checked()
-    expect(page.locator('[data-frame="first"] [data-facts]')).to_have_text("640 × 480")
+    expect(page.locator('[data-frame="first"] [data-facts]')).to_have_text("1600 × 1200")
+    expect(page.locator('[data-frame="last"] [data-facts]')).to_have_text("1601 × 1200")
     page.keyboard.press("Control+Enter")
     page.wait_for_url("**/g/*")
-    assert InputImage.objects.get().width == 640
+    assert [image.width for image in InputImage.objects.order_by("position")] == [1600, 1601]
+    kept(page, 0)  # nothing of it stays behind
     page.goto(f"{portal}/new")
     expect(page.get_by_label("Prompt")).to_have_value("")
     expect(page.get_by_text("Your draft is back.")).to_be_hidden()
 
 
-# Written as a function: the page's policy forbids to evaluate a text.
-KEPT = "() => Object.values(localStorage).some(text => text.includes('half an idea') && text.includes('640x480'))"
+def large(folder: Path, width: int) -> Path:
+    """About two megabytes, which no packing makes smaller."""
+    path = folder / f"noise-{width}.png"
+    Image.effect_noise((width, 1200), 80).save(path)
+    assert path.stat().st_size > 1_500_000
+    return path
+
+
+def kept(page: Page, many: int) -> None:
+    """Wait until the browser keeps so many pictures, with the words; for 0, none of either."""
+    wait_until(lambda: page.evaluate(KEPT, many), seconds=15)
+
+
+# A function, because the page's policy forbids to evaluate a text.
+KEPT = """async (many) => {
+    const all = await indexedDB.databases();
+    const words = Object.values(localStorage).some((text) => text.includes("half an idea"));
+    if (!all.length || words !== Boolean(many)) return false;
+    const opening = indexedDB.open("drafts");
+    await new Promise((done) => { opening.onsuccess = done; });
+    const asked = opening.result.transaction("pictures").objectStore("pictures").getAll();
+    await new Promise((done) => { asked.onsuccess = done; });
+    opening.result.close();
+    return asked.result.flat().filter(Boolean).length === many;
+}"""
+# Stand in for browsers that refuse: one without room for pictures, one without any storage.
+NO_PICTURES = (
+    "IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); };"
+)
+NO_WORDS = "Storage.prototype.setItem = () => { throw new DOMException('none', 'SecurityError'); };"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (NO_PICTURES, "A reload will keep the words, not the pictures."),
+        (NO_WORDS, "This browser keeps no drafts: a reload loses it."),
+    ],
+)
+def test_a_browser_that_keeps_no_draft_is_spoken_of(
+    page: Page, portal: str, alice: User, sign_in: SignIn, tmp_path: Path, refusal: str, said: str
+) -> None:
+    page.add_init_script(refusal)
+    sign_in(alice)
+    page.goto(f"{portal}/new")
+    page.get_by_label("First frame", exact=True).set_input_files(picture(tmp_path))
+    page.get_by_label("Prompt").fill("A red kite, half an idea")
+    expect(page.get_by_text(said)).to_be_visible()
+    assert accessibility(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert too_wide(page) == 0
+    if refusal == NO_PICTURES:
+        page.reload()
+        expect(page.get_by_label("Prompt")).to_have_value("A red kite, half an idea")
+    else:
+        create(page, "A red kite, a whole idea")
 
 
 def test_a_rule_offers_its_way_out(
