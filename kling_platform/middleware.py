@@ -29,13 +29,13 @@ def is_api(request: HttpRequest) -> bool:
     return request.path == "/v1" or request.path.startswith("/v1/")
 
 
-def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
-    """Headers for every answer; those that belong to one person are never shared by a cache.
+def headers_of_all() -> dict[str, str]:
+    """What every answer carries, whoever gives it.
 
     Django's own middlewares send some of these too, but not where something before them answers; and
     django-csp's puts the policy together anew each time, which a program that polls would wait for.
     """
-    always = {
+    return {
         "Content-Security-Policy": build_policy(),
         "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -44,6 +44,11 @@ def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpR
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": settings.X_FRAME_OPTIONS,
     }
+
+
+def security_headers(get_response: GetResponse) -> Callable[[HttpRequest], HttpResponse]:
+    """Headers for every answer; those that belong to one person are never shared by a cache."""
+    always = headers_of_all()
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)

@@ -5,4 +5,8 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kling_platform.settings")
-application = get_wsgi_application()
+platform = get_wsgi_application()
+
+from generations.api.quick import QuickPolls  # noqa: E402 # reads the settings, and models
+
+application = QuickPolls(platform)

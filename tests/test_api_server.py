@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,17 @@ def test_the_bytes_come_through_the_servers_own_way_of_sending_files(
     ]
     answer = server.say("\r\n".join(lines).encode() + b"\r\n\r\n")
     assert answer and (answer.status, answer.body) == (206, FILM[1000:3000])
+
+
+def test_three_times_as_many_kept_lines_as_threads_are_all_answered(server: Server) -> None:
+    """Who asks again at once keeps its thread, but never while somebody else waits for one."""
+    lines = [HTTPConnection("127.0.0.1", server.port, timeout=10) for _number in range(24)]
+    for pause in (0, 0, 0.05, 0):
+        time.sleep(pause)
+        for line in lines:
+            line.request("GET", "/healthz")
+        for line in lines:
+            answer = line.getresponse()
+            assert (answer.status, answer.read(), answer.will_close) == (200, b'{"status": "ok"}', False)
+    for line in lines:
+        line.close()
