@@ -110,7 +110,10 @@ def _put(
     for period, credits in wanted.items():
         quota = rows[period]
         stood = period not in made and quota.lifted_at is None
-        moved[period] = ledger.allot(wallets[quota.pk], credits, reason=reason, actor=actor)
+        if period in made:  # its first wallet was opened with them
+            moved[period] = ledger.Moved(0, 0)
+        else:
+            moved[period] = ledger.allot(wallets[quota.pk], credits, reason=reason, actor=actor)
         audit(
             "quota.set",
             owner,

@@ -204,7 +204,7 @@ def provision(
             validate_password(password, user)
             if made or not user.check_password(password):  # a new hash would end the user's sessions
                 user.set_password(password)
-        user.full_clean(exclude=["password"])
+        user.full_clean(exclude=["password"], validate_constraints=False)  # the database holds them
     except ValidationError as error:
         raise InvalidValue("; ".join(error.messages)) from error
     user.save(update_fields=None if made else ["email", "password"])
@@ -213,14 +213,16 @@ def provision(
     if made:
         audit("user.make", user, actor=actor, role=user.role)
     if made or credits is not None or period is not None:
-        _provision_quota(user, credits, period, actor)
+        standing = {} if made else dict(Quota.objects.of(user).standing().values_list("period", "credits"))
+        _provision_quota(user, standing, credits, period, actor)
     text = make_key(user, label=api_key, actor=actor)[1] if api_key else None
     return Provisioned(user, password, text)
 
 
-def _provision_quota(user: User, credits: int | None, period: str | None, actor: User | None) -> None:
+def _provision_quota(
+    user: User, standing: dict[str, int], credits: int | None, period: str | None, actor: User | None
+) -> None:
     """Leave the user with the one quota that was asked for; what was not said stays as it is."""
-    standing = dict(Quota.objects.of(user).standing().values_list("period", "credits"))
     if credits is None and period is None:
         wanted = standing or quotas.default()[0]
     elif len(standing) > 1 and (credits is None or period is None):
