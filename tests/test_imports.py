@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -206,8 +207,14 @@ def imports(source: str, module: str, known: Iterable[str]) -> set[str]:
     return found
 
 
-IMPORTS = {name: imports(path.read_text(), name, MODULES) for name, path in MODULES.items()}
-OURS = {name: {other for other in found if other in MODULES} for name, found in IMPORTS.items()}
+@cache
+def imported(name: str) -> set[str]:
+    """Everything that one of ours imports."""
+    return imports(MODULES[name].read_text(), name, MODULES)
+
+
+def ours(name: str) -> set[str]:
+    return imported(name) & MODULES.keys()
 
 
 def fits(name: str, patterns: Iterable[str]) -> bool:
@@ -221,7 +228,7 @@ def reached(name: str) -> set[str]:
         module = waiting.pop()
         if module not in seen:
             seen.add(module)
-            waiting += OURS[module]
+            waiting += ours(module)
     return seen
 
 
@@ -229,21 +236,21 @@ def reached(name: str) -> set[str]:
 def test_a_module_imports_only_what_it_may(name: str) -> None:
     allowed = next((some for pattern, some in MAY_IMPORT.items() if fnmatch(name, pattern)), None)
     if allowed is not None:
-        assert {other for other in OURS[name] - {name} if not fits(other, allowed)} == set()
+        assert {other for other in ours(name) - {name} if not fits(other, allowed)} == set()
     if name.startswith("accounts"):
-        assert not {other for other in OURS[name] if other.startswith("generations")}
+        assert not {other for other in ours(name) if other.startswith("generations")}
     if fits(name, DOORS) and name != "kling_platform.api" and name not in MAY_SPEAK:
-        assert {other for other in OURS[name] if fits(other, NOT_FOR_DOORS)} == set()
-    assert not TASKS & OURS[name], "tasks are named by their dotted path, never imported"
-    assert not {other for other in IMPORTS[name] if other.split(".")[0] == "tests"}
+        assert {other for other in ours(name) if fits(other, NOT_FOR_DOORS)} == set()
+    assert not TASKS & ours(name), "tasks are named by their dotted path, never imported"
+    assert not {other for other in imported(name) if other.split(".")[0] == "tests"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("generations.services")))
 def test_no_service_touches_the_network(name: str) -> None:
-    users = {module for module in reached(name) if fits_network(IMPORTS[module])}
+    users = {module for module in reached(name) if fits_network(imported(module))}
     assert users <= {"kling_platform.egress"}, "only the form of an address may be looked at"
     if "kling_platform.egress" in users:
-        ways = {module for module in reached(name) if "kling_platform.egress" in OURS[module]}
+        ways = {module for module in reached(name) if "kling_platform.egress" in ours(module)}
         assert ways <= set(LOOKERS)
 
 
@@ -265,16 +272,18 @@ def test_services_use_nothing_of_egress_but_the_look_at_an_address(name: str) ->
 
 def test_no_two_modules_import_each_other() -> None:
     for name in MODULES:
-        for other in OURS[name] - {name}:
+        for other in ours(name) - {name}:
             parent_and_child = name.startswith(other + ".") or other.startswith(name + ".")
-            assert parent_and_child or name not in OURS[other], f"{name} and {other}"
+            assert parent_and_child or name not in ours(other), f"{name} and {other}"
 
 
 def test_the_sandbox_is_not_asked_for() -> None:
     """It is an address like any other: no production code knows whether it talks to the sandbox."""
-    for name, found in OURS.items():
+    for name in MODULES:
         if not name.startswith("generations.omnimaas.sandbox") and name not in MAY_SPEAK:
-            assert not {other for other in found if other.startswith("generations.omnimaas.sandbox")}, name
+            assert not {other for other in ours(name) if other.startswith("generations.omnimaas.sandbox")}, (
+                name
+            )
 
 
 @pytest.mark.parametrize(

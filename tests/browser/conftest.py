@@ -67,12 +67,21 @@ def accessibility(page: Page) -> list[str]:
     ]
 
 
-# Theme, language, width at which axe looks.
+# Theme, language, width at which axe looks, and which of the pages are seen so.
 VIEWS = (
-    list(product(("light", "dark"), ("en", "zh-hans"), (1440, 390)))
+    [(*view, slice(None)) for view in product(("light", "dark"), ("en", "zh-hans"), (1440, 390))]
     if FULL
-    else [("light", "en", 1440), ("dark", "zh-hans", 390)]
+    else [("light", "en", 1440, slice(0, None, 2)), ("dark", "zh-hans", 390, slice(1, None, 2))]
 )
+
+
+def look_at(page: Page, portal: str, pages: dict[str, str], share: slice, *, width: int) -> list[str]:
+    """What is wrong with a view's share of the pages."""
+    return [
+        line
+        for name, path in list(pages.items())[share]
+        for line in look(page, portal, name, path, width=width)
+    ]
 
 
 def look(page: Page, portal: str, name: str, path: str, *, width: int = 1440) -> list[str]:

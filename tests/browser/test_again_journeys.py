@@ -13,7 +13,7 @@ from accounts.models import User
 from generations import services
 from generations.models import Generation, Status, Storyboard
 from tests.api import finished
-from tests.browser.conftest import VIEWS, accessibility, look, too_wide
+from tests.browser.conftest import VIEWS, accessibility, look_at, too_wide
 from tests.makers import ask
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def test_marked_videos_are_compared(page: Page, portal: str, alice: User, sign_i
     expect(page.locator(".tile")).to_have_count(2)
 
 
-@pytest.mark.parametrize(("theme", "language", "width"), VIEWS)
+@pytest.mark.parametrize(("theme", "language", "width", "share"), VIEWS)
 def test_every_page_is_for_everybody(
     page: Page,
     portal: str,
@@ -275,6 +275,7 @@ def test_every_page_is_for_everybody(
     theme: str,
     language: str,
     width: int,
+    share: slice,
 ) -> None:
     page.context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -297,6 +298,4 @@ def test_every_page_is_for_everybody(
         "going": f"/storyboards/{going.pk}",
         "stopped": f"/storyboards/{stopped.pk}",
     }
-    assert [
-        line for name, path in pages.items() for line in look(page, portal, name, path, width=width)
-    ] == []
+    assert look_at(page, portal, pages, share, width=width) == []

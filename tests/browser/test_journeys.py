@@ -20,7 +20,7 @@ from accounts import services as people
 from accounts.models import ApiKey, User
 from generations import services
 from generations.models import Generation, InputImage, Status
-from tests.browser.conftest import VIEWS, accessibility, look
+from tests.browser.conftest import VIEWS, accessibility, look, look_at
 from tests.conftest import PASSWORD
 from tests.makers import ask, claim_one
 
@@ -337,7 +337,7 @@ def every_page(alice: User, sandbox: Any, work: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("theme", "language", "width"), VIEWS)
+@pytest.mark.parametrize(("theme", "language", "width", "share"), VIEWS)
 def test_every_page_is_for_everybody(
     page: Page,
     portal: str,
@@ -347,13 +347,13 @@ def test_every_page_is_for_everybody(
     theme: str,
     language: str,
     width: int,
+    share: slice,
 ) -> None:
     page.context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
     found = look(page, portal, "sign in", "/signin", width=width)
     sign_in(alice)
-    for name, path in every_page.items():
-        found += look(page, portal, name, path, width=width)
+    found += look_at(page, portal, every_page, share, width=width)
     page.goto(f"{portal}/account")
     page.locator(".avatar").click()
     found += [f"menu: {line}" for line in accessibility(page)]

@@ -16,7 +16,7 @@ from accounts.models import Team, User
 from generations import alarm_tasks, services
 from generations.models import CatalogueVersion, Generation, Upstream, WebhookDelivery, WebhookTry
 from tests.api import finished
-from tests.browser.conftest import VIEWS, look
+from tests.browser.conftest import VIEWS, look, look_at
 from tests.chats import Room
 from tests.conftest import person
 from tests.makers import ask, claim_one
@@ -116,9 +116,17 @@ def test_usage_leads_to_its_videos(page: Page, portal: str, alice: User, boss: U
     expect(page.locator("tbody tr")).to_have_count(1)
 
 
-@pytest.mark.parametrize(("theme", "language", "width"), VIEWS)
+@pytest.mark.parametrize(("theme", "language", "width", "share"), VIEWS)
 def test_every_page_is_for_everybody(
-    page: Page, portal: str, alice: User, boss: User, sign_in: SignIn, theme: str, language: str, width: int
+    page: Page,
+    portal: str,
+    alice: User,
+    boss: User,
+    sign_in: SignIn,
+    theme: str,
+    language: str,
+    width: int,
+    share: slice,
 ) -> None:
     page.context.add_cookies([{"name": "django_language", "value": language, "url": portal}])
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -155,9 +163,7 @@ def test_every_page_is_for_everybody(
         "audit": "/manage/audit",
         "inbox": "/inbox",
     }
-    assert [
-        line for name, path in pages.items() for line in look(page, portal, name, path, width=width)
-    ] == []
+    assert look_at(page, portal, pages, share, width=width) == []
 
 
 def test_a_room_is_added_and_hears_at_once(
