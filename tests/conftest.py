@@ -26,8 +26,11 @@ from generations.models import Generation, Status
 from generations.services import forecasts, forget_rules
 from generations.services.operations import forget_pause
 from generations.services.retention import forget_retention
+from tests.plugins import tables
 
 if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
     from generations.omnimaas.sandbox import SandboxServer
     from tests.receivers import Listen
 
@@ -43,6 +46,21 @@ hypothesis.settings.register_profile(
     "suite", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Django finds the database of each process made already, and the folder of all ends with the run."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    """Here and not in a plugin, where pytest-django's own fixture of this name would win."""
+    with django_db_blocker.unblock():
+        tables.copy()
 
 
 @pytest.fixture(autouse=True, scope="session")

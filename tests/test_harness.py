@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -19,6 +20,12 @@ from tests.conftest import PASSWORD, Work
 def test_the_database_is_a_real_postgresql() -> None:
     assert connection.vendor == "postgresql"
     assert connection.settings_dict["NAME"].startswith("test_")
+
+
+@pytest.mark.sqlite
+@pytest.mark.django_db
+def test_the_migrations_ran_once_for_all() -> None:
+    assert Path(os.environ["KLING_TEST_HOME"], "migrated").exists()
 
 
 @pytest.mark.sqlite

@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
-import pytest_django
 
+from tests.plugins import tables
 from tests.plugins.needs import OFF, REQUIRE, Need, fail_if_skipped
 from tests.plugins.server import QUICK, Postgres, find_binaries, remove_leftovers, temporary
 
-OURS = "KLING_TEST_HOME"  # set by the first process; the workers of xdist inherit it with the rest
+OURS = tables.HOME
 # What somebody may have set for their own platform, and what no test shall depend on.
 FOREIGN = [
     "ALLOWED_HOSTS",
@@ -56,6 +56,7 @@ need = Need(
 )
 server: Postgres | None = None
 home = ""
+tables_of_all: subprocess.Popen[bytes] | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,6 +84,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         need.resolve(options.pg, str(binaries or ""))
         if binaries:
             _start(Postgres(binaries, **QUICK))
+    if getattr(options, "numprocesses", None):
+        global tables_of_all
+        tables_of_all = tables.begin()
 
 
 def _clean_environment() -> None:
@@ -114,34 +118,11 @@ def _start(postgres: Postgres) -> None:
     os.environ["DATABASE_URL"] = postgres.url
 
 
-@pytest.fixture(scope="session")
-def django_db_keepdb() -> bool:
-    """Django finds the database of each process made already, and the folder of all ends with the run."""
-    return True
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: pytest_django.DjangoDbBlocker
-) -> None:
-    """The migrations run once, in the database of DATABASE_URL; every process gets a copy of that one."""
-    from django.core.management import call_command
-    from django.db import connection
-
-    made = Path(os.environ[OURS], "migrated")
-    with django_db_blocker.unblock(), made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            call_command("migrate", verbosity=0)
-            made.touch()
-        connection.close()
-        original = connection.settings_dict["NAME"]
-        copy = connection.creation._get_test_db_name()
-        if connection.vendor == "sqlite":
-            shutil.copy(original, copy)
-        else:
-            with connection._nodb_cursor() as cursor:
-                cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{original}"')
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of which nothing runs on SQLite is not even read there."""
+    if config.getoption("db") != "sqlite" or not collection_path.match("test_*.py"):
+        return None
+    return "mark.sqlite" not in collection_path.read_text() or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -185,6 +166,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure() -> None:
+    if tables_of_all is not None:
+        tables_of_all.kill()
+        tables_of_all.wait()
     if server is not None:
         server.remove()
     if home:
