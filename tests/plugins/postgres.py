@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -133,6 +134,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         need.leave_out(config, items)
     _begin_with_the_long_ones(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: nobody need look through it for garbage while the tests run."""
+    gc.collect()
+    gc.freeze()
 
 
 def _begin_with_the_long_ones(items: list[pytest.Item]) -> None:
