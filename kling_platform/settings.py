@@ -212,7 +212,7 @@ Q_CLUSTER: dict[str, Any] = {
     "ack_failures": True,
     "catch_up": False,
     "save_limit": -1,
-    "poll": 0.2,
+    "poll": 0.25,  # seconds between two looks into an empty queue; the polls of a thousand videos cost as much
     "guard_cycle": 1,
 }
 
