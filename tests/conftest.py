@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils import translation
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
@@ -89,7 +90,9 @@ def _media(settings: Any, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _rules_are_read_anew() -> None:
-    """What a process remembers of the catalogue, of a pause, of retention and of misses is of the test before."""
+    """What a process remembers of the catalogue, of a pause, of retention and of misses is of the test before; and
+    so is the language of the last request."""
+    translation.deactivate()
     forget_rules()
     forget_pause()
     forecasts.forget()
