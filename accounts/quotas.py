@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from django.utils.translation import pgettext
 
 from accounts import ledger, links, periods
 from accounts.models import ApiKey, DefaultQuota, Quota, Team, TopUp, User, Wallet
+from kling_platform import prepared
 from kling_platform.errors import InsufficientQuota, NoQuota
 
 ENOUGH_TO_TELL = timedelta(days=1)  # of use, before anybody says how long the rest will last
@@ -92,12 +93,8 @@ def paying_wallets(
 
     One query where every wallet is open and current. Raises ``NoQuota`` where the user has none.
     """
-    owners = Q(user=user)
-    if team is not None:
-        owners |= Q(team=team)
-    if api_key is not None:
-        owners |= Q(api_key=api_key)
-    found = _current(Quota.objects.standing().filter(owners))
+    asked = _paying if prepared.is_possible() else _paying_twin
+    found = _current(asked(user, team, api_key))
     if not any(quota.user_id for quota in found.values()):
         raise NoQuota(
             _("You have no quota yet, so nothing was made and nothing was charged. Ask for one:"),
@@ -111,7 +108,7 @@ def balances(user: User, *, api_key: ApiKey | None = None) -> list[Balance]:
     owners = Q(user=user) | Q(team__in=user.teams.all())
     if api_key is not None:
         owners |= Q(api_key=api_key)
-    found = _current(Quota.objects.standing().filter(owners).select_related("team", "api_key"))
+    found = _current(_with_wallets(Quota.objects.standing().filter(owners).select_related("team", "api_key")))
     wallets = Wallet.objects.in_bulk(found)
     known = [Balance(quota, wallets[wallet_id]) for wallet_id, quota in found.items()]
     return sorted(known, key=_in_order)
@@ -136,14 +133,14 @@ def _in_order(balance: Balance) -> tuple[int, int, int]:
 
 def balances_of(owner: User | Team | ApiKey) -> list[Balance]:
     """What the quotas of this one owner still allow now."""
-    found = _current(Quota.objects.of(owner).standing())
+    found = _current(_with_wallets(Quota.objects.of(owner).standing()))
     wallets = Wallet.objects.in_bulk(found)
     return sorted((Balance(quota, wallets[pk]) for pk, quota in found.items()), key=_in_order)
 
 
 def balance(quota: Quota) -> Balance:
     """What one quota still allows now."""
-    ((wallet_id, found),) = _current(Quota.objects.filter(pk=quota.pk)).items()
+    ((wallet_id, found),) = _current(_with_wallets(Quota.objects.filter(pk=quota.pk))).items()
     return Balance(found, Wallet.objects.get(pk=wallet_id))
 
 
@@ -212,10 +209,42 @@ def default() -> tuple[dict[str, int], int]:
     return (row.credits, row.version) if row else (FIRST_DEFAULT, 0)
 
 
-def _current(quotas: QuerySet[Quota]) -> dict[int, Quota]:
-    """Id of the wallet of each quota's running period, with the quota; reads only, unless a period is over."""
+def _paying_twin(user: User, team: Team | None, api_key: ApiKey | None) -> Iterable[Quota]:
+    owners = Q(user=user)
+    if team is not None:
+        owners |= Q(team=team)
+    if api_key is not None:
+        owners |= Q(api_key=api_key)
+    return _with_wallets(Quota.objects.standing().filter(owners))
+
+
+def _paying(user: User, team: Team | None, api_key: ApiKey | None) -> Iterable[Quota]:
+    """What its twin finds: each create asks for it."""
+    owners = {"user": user.pk, "team": team and team.pk, "key": api_key and api_key.pk}
+    for row in prepared.every(_PAYING, owners):
+        quota: Any = _QUOTA.take(row)
+        quota.open_id, quota.open_until, quota.lapsed, quota.now = row
+        yield quota
+
+
+_QUOTA = prepared.Columns(Quota, "q")
+_PAYING = f"""
+SELECT {_QUOTA.sql}, w.id, w.ends_at,
+       EXISTS (SELECT 1 FROM accounts_topup t JOIN accounts_transfer g ON g.id = t.grant_id
+                WHERE g.wallet_id = w.id AND t.last_seq IS NULL AND t.ends_at <= statement_timestamp()),
+       statement_timestamp()
+  FROM accounts_quota q
+  LEFT JOIN accounts_wallet w ON w.quota_id = q.id AND w.closed_at IS NULL
+ WHERE q.lifted_at IS NULL
+   AND (q.user_id = %(user)s OR q.team_id = %(team)s::bigint OR q.api_key_id = %(key)s::bigint)
+ ORDER BY q.id
+"""  # noqa: S608
+
+
+def _with_wallets(quotas: QuerySet[Quota]) -> QuerySet[Quota]:
+    """Each with its open wallet, what that has of lapsed top-ups, and the database's clock."""
     open_wallet = FilteredRelation("wallets", condition=Q(wallets__closed_at__isnull=True))
-    rows = list(
+    return (
         quotas.annotate(open_wallet=open_wallet)
         .annotate(
             open_id=F("open_wallet__pk"),
@@ -225,6 +254,11 @@ def _current(quotas: QuerySet[Quota]) -> dict[int, Quota]:
         )
         .order_by("pk")
     )
+
+
+def _current(found: Iterable[Quota]) -> dict[int, Quota]:
+    """Id of the wallet of each quota's running period, with the quota; reads only, unless a period is over."""
+    rows: list[Any] = list(found)
     ids = {row.pk: row.open_id for row in rows}
     if not all(row.open_id and _runs(row, row.open_until) and not row.lapsed for row in rows):
         ids = {wallet.quota_id: wallet.pk for wallet in current_wallets(list(ids))}

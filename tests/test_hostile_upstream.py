@@ -129,7 +129,9 @@ def test_a_post_ends_in_doubt(upstream: Wire, tmp_path: Path) -> None:
     def posts() -> int:
         return sum(request.startswith(b"POST") for request in upstream.requests)
 
-    wait_until(lambda: posts() >= len(HARM), 10)  # upstream may read what was cut off later than it was cut off
+    wait_until(
+        lambda: posts() >= len(HARM), 10
+    )  # upstream may read what was cut off later than it was cut off
     assert posts() == len(HARM), "each once"
     print(f"grown {grown / MB:.1f} MB")
     assert grown < MOST_GROWTH, f"{grown / MB:.0f} MB"

@@ -42,7 +42,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "accounts.keys": (*BASE, "accounts.models", "kling_platform.prepared"),
     "accounts.rates": (*BASE, "accounts.models"),
     "accounts.links": (*BASE, "accounts.models"),
-    "accounts.quotas": (*BASE, *(f"accounts.{name}" for name in ("models", "ledger", "periods", "links"))),
+    "accounts.quotas": (
+        *BASE,
+        "kling_platform.prepared",
+        *(f"accounts.{name}" for name in ("models", "ledger", "periods", "links")),
+    ),
     "accounts.rosters": (*BASE, "accounts.models"),
     "accounts.services*": (
         *BASE,
@@ -112,6 +116,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         ),
         "generations.services.*",
         "kling_platform.alarms",
+        "kling_platform.prepared",
     ),
     "generations.polled": (*BASE, *MODELS, "generations.public", "kling_platform.prepared"),
     "generations.films": (),

@@ -1,4 +1,4 @@
-"""The two statements that are written by hand say what their twins of the ORM say."""
+"""The statements that are written by hand say what their twins of the ORM say."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, OperationalError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import keys, services
-from accounts.models import ApiKey, User
+from accounts import keys, ledger, quotas, services
+from accounts.models import ApiKey, Quota, Team, TopUp, User, Wallet
 from generations import polled, public
 from generations.models import Generation
-from generations.services import Line, cancel, create_batch, set_tags
+from generations.services import Line, cancel, create_batch, set_tags, teams
 from kling_platform import prepared
 from tests.api import GENERATIONS, TEXT, Api, finished
 from tests.makers import ask, storing, submitted
@@ -70,6 +70,45 @@ def test_a_status_is_read_alike(alice: User, bob: User) -> None:
             assert found.get_deferred_fields() == twin.get_deferred_fields()
             said = [public.as_video(one) for one in (found, twin)]
             assert said[0] | {"url": ""} == said[1] | {"url": ""}
+
+
+def test_the_quotas_that_pay_are_found_alike(alice: User, bob: User, alice_key: str) -> None:
+    key, film, other = alice.api_keys.get(), *(Team.objects.create(name=name) for name in ("Film", "Other"))
+    for owner, credits in (
+        (alice, {"day": 500, "month": 1_000}),
+        (film, {"month": 9}),
+        (other, {"month": 9}),
+        (key, {"day": 5, "total": 50}),
+    ):
+        services.set_quotas(owner, credits, actor=alice, reason="tests")
+    mine = Wallet.objects.get(quota__user=alice, quota__period="day")
+    with transaction.atomic():
+        ends_at = timezone.now() + timedelta(days=1)
+        top_up = ledger.top_up(mine.pk, 50, ends_at=ends_at, reason="tests", actor=bob)
+    told = []
+    for over in (False, True):
+        if over:
+            TopUp.objects.filter(pk=top_up.pk).update(ends_at=timezone.now() - timedelta(seconds=1))
+            Wallet.objects.filter(quota__team=film).update(closed_at=timezone.now())
+            Quota.objects.filter(api_key=key, period="day").update(lifted_at=timezone.now())
+        for asked in ((alice, None, None), (alice, film, None), (alice, film, key), (bob, other, None)):
+            twin, found = (list(find(*asked)) for find in (quotas._paying_twin, quotas._paying))
+            for one in (*twin, *found):
+                assert abs(one.__dict__.pop("now") - timezone.now()) < timedelta(minutes=1)
+            assert [values(one) for one in found] == [values(one) for one in twin]
+            told.append(
+                (len(found), sum(one.open_id is None for one in found), sum(one.lapsed for one in found))
+            )
+    assert told == [(2, 0, 0), (3, 0, 0), (5, 0, 0), (2, 0, 0), (2, 0, 1), (3, 1, 1), (4, 1, 1), (2, 0, 0)]
+
+
+def test_the_teams_of_somebody_are_found_alike(alice: User, bob: User) -> None:
+    for name, members in (("水", [alice]), ("film", [alice, bob]), ("Art", [alice]), ("none", [])):
+        Team.objects.create(name=name).members.set(members)
+    for user, number in ((alice, 3), (bob, 1)):
+        twin, found = list(teams._teams_twin(user)), list(teams._teams(user))
+        assert [values(one) for one in found] == [values(one) for one in twin]
+        assert len(found) == number
 
 
 def test_it_is_planned_once_and_counted_each_time(alice: User, alice_key: str) -> None:
