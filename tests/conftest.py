@@ -81,6 +81,20 @@ def _static_files_are_looked_at_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _a_flush_takes_what_is_there() -> Iterator[None]:
+    """And leaves on PostgreSQL what the migrations made, so that nothing has to be made again after it."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django.db.backends.postgresql.operations.DatabaseOperations.sql_flush", tables.emptied)
+        patch.setattr(
+            "django.core.management.commands.flush.emit_post_migrate_signal", lambda *_a, **_k: None
+        )
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _media(settings: Any, tmp_path: Path) -> None:
     """Each test's files lie in a folder of its own."""

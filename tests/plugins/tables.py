@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 HOME = "KLING_TEST_HOME"  # set by the first process; those that it starts inherit it with the rest
@@ -56,6 +57,28 @@ def begin() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.plugins.tables"], cwd=ROOT, stderr=subprocess.DEVNULL
     )
+
+
+LARGE = 2 * 1024 * 1024  # bytes
+KEPT = {"django_content_type", "auth_permission"}  # as the migrations left them
+
+
+def emptied(operations: Any, _style: object, names: list[str], **_options: object) -> list[str]:
+    """What empties these tables on PostgreSQL, in place of Django's ``sql_flush``: from the few that have rows these
+    are deleted, past every trigger; a TRUNCATE makes the files of all of them anew, which takes a tenth of a second.
+    Where one is large all are truncated, because deleted rows stay in the way.
+    """
+    names = sorted({*names} - KEPT)
+    rows = " UNION ALL ".join(
+        f"(SELECT '{name}', pg_relation_size('{name}') FROM \"{name}\" LIMIT 1)" for name in names
+    )
+    with operations.connection.cursor() as cursor:
+        cursor.execute(rows)
+        full = dict(cursor.fetchall())
+    if any(size > LARGE for size in full.values()):
+        return [f"TRUNCATE {', '.join(operations.quote_name(name) for name in names)}"]
+    deletes = [f"DELETE FROM {operations.quote_name(name)}" for name in full]
+    return ["SET LOCAL session_replication_role = replica", *deletes] if deletes else []
 
 
 if __name__ == "__main__":
