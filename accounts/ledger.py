@@ -205,12 +205,12 @@ def release(generation_id: uuid.UUID, *, reason: str = "") -> int:
 
 
 @transaction.atomic
-def refund(generation_id: uuid.UUID, *, reason: str = "") -> int:
+def refund(generation_id: uuid.UUID) -> int:
     """Give back what was charged for a generation. Raises ``AlreadyResolved`` the second time."""
     settled = Transfer.objects.filter(generation_id=generation_id, kind=Kind.SETTLE)
     if not settled.exists():
         raise AlreadyResolved
-    return _resolve(generation_id, Kind.REFUND, reason=reason)
+    return _resolve(generation_id, Kind.REFUND)
 
 
 def _resolve(generation_id: uuid.UUID, kind: str, *, reason: str = "") -> int:

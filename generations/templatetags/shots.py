@@ -17,6 +17,7 @@ from generations.library import Wish
 from generations.models import Event, Generation, Status, Video
 
 register = template.Library()
+register.filter("reason", public.reason_of)
 
 # The shapes that the style sheet has classes for: the page's policy allows no inline style.
 SHAPES = {
@@ -183,12 +184,6 @@ class Until(NamedTuple):
 
     at: datetime
     is_soon: bool
-
-
-@register.filter
-def reason(generation: Generation) -> str:
-    """Why it failed, for the person who wanted it."""
-    return public.reason_of(generation)
 
 
 @register.filter
