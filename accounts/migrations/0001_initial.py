@@ -324,7 +324,7 @@ class Migration(migrations.Migration):
                 ),
                 ("new", models.PositiveIntegerField(default=0)),
                 ("changed", models.PositiveIntegerField(default=0)),
-                ("error", models.CharField(blank=True, max_length=500)),
+                ("error", models.CharField(blank=True, max_length=7)),
                 ("created_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 ("started_at", models.DateTimeField(null=True)),
                 ("ended_at", models.DateTimeField(null=True)),

@@ -28,6 +28,21 @@ class PeopleImport(models.Model):
         DONE = "done", _("done")
         REFUSED = "refused", _("not done")
 
+    class Error(models.TextChoices):
+        """Why nothing was done; what is wrong with which line, the next look tells."""
+
+        CHANGED = (
+            "changed",
+            _("Something changed meanwhile, so nothing was done. Look at what it would do now, then decide."),
+        )
+        LOST = (
+            "lost",
+            _(
+                "A fault of the platform stopped it, and nothing was changed. "
+                "Look at it again, and send it once more."
+            ),
+        )
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     table = models.TextField(blank=True)
@@ -38,7 +53,7 @@ class PeopleImport(models.Model):
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     new = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
-    error = models.CharField(max_length=500, blank=True)
+    error = models.CharField(max_length=7, blank=True)  # an Error, whose words are no matter of migrations
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -58,6 +73,11 @@ class PeopleImport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.id}"
+
+    @property
+    def why(self) -> str:
+        """Why nothing was done, in the language of whoever reads it now."""
+        return str(self.Error(self.error).label)
 
     @property
     def is_over(self) -> bool:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import quotas, rosters
-from accounts.models import Invitation, Quota, Team, User
+from accounts.models import Invitation, PeopleImport, Quota, Team, User
 from accounts.services.auditing import audit
 from accounts.services.credits import check_credits, set_quota, set_quotas
 from accounts.services.invitations import invite
@@ -134,9 +134,7 @@ def apply_import(text: str, *, digest: str, actor: User) -> Plan:
     list(User.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
     plan = plan_import(text, actor=actor)  # again, now that nobody changes them any more
     if plan.digest != digest:
-        raise WrongState(
-            _("Something changed meanwhile, so nothing was done. Look at what it would do now, then decide.")
-        )
+        raise WrongState(PeopleImport.Error.CHANGED.label)
     if not plan.can_be_done:
         raise WrongState(_("There is nothing to do, or a line that cannot be done. Nothing was changed."))
     # Wallets in the order in which everybody takes them.

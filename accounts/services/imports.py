@@ -24,7 +24,7 @@ from kling_platform.errors import NotFound, PlatformError, WrongState
 
 KEPT = timedelta(days=1)
 
-State = PeopleImport.State
+State, Error = PeopleImport.State, PeopleImport.Error
 
 
 @transaction.atomic
@@ -54,11 +54,11 @@ def run_import(import_id: uuid.UUID) -> bool:
     with translation.override(begun.language), origin.coming_from(begun.address or ""):
         try:
             _do(begun)
-        except PlatformError as refusal:
-            _end(import_id, State.REFUSED, error=str(refusal)[:500])
+        except PlatformError:
+            _end(import_id, State.REFUSED, error=Error.CHANGED)
             return False
         except Exception:
-            _end(import_id, State.REFUSED, error=_lost())
+            _end(import_id, State.REFUSED, error=Error.LOST)
             raise
     return True
 
@@ -67,7 +67,7 @@ def run_import(import_id: uuid.UUID) -> bool:
 def _do(begun: PeopleImport) -> None:
     counts = apply_import(begun.table, digest=begun.digest, actor=begun.actor).counts
     if not _end(begun.pk, State.DONE, table="", new=counts[NEW], changed=counts[CHANGED]):
-        raise WrongState(_lost())  # it was given up meanwhile, and somebody has read so
+        raise WrongState(Error.LOST.label)  # it was given up meanwhile, and somebody has read so
 
 
 def _end(import_id: uuid.UUID, state: str, **changes: object) -> bool:
@@ -75,17 +75,11 @@ def _end(import_id: uuid.UUID, state: str, **changes: object) -> bool:
     return rows.update(state=state, ended_at=Now(), **changes) == 1
 
 
-def _lost() -> str:
-    return _(
-        "A fault of the platform stopped it, and nothing was changed. Look at it again, and send it once more."
-    )
-
-
 def import_of(actor: User, import_id: uuid.UUID) -> PeopleImport:
     """One of the actor's own, as it stands; ``NotFound`` for every other."""
     mine = PeopleImport.objects.filter(pk=import_id, actor=actor)
     dead = mine.filter(state=State.RUNNING, started_at__lt=Now() - LOST_AFTER)
-    dead.update(state=State.REFUSED, ended_at=Now(), error=_lost())
+    dead.update(state=State.REFUSED, ended_at=Now(), error=Error.LOST)
     found = mine.first()
     if found is None:
         raise NotFound(_("There is no such import any more. What it did is in the audit."))
