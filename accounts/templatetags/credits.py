@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
@@ -83,6 +84,16 @@ def left_words(balance: quotas.Balance) -> str:
         "total": _("credits left"),
     }
     return words[balance.quota.period]
+
+
+@register.filter
+def left_of(balance: quotas.Balance) -> str:
+    """“monthly quota of 1,000 credits, 730 left”."""
+    return _("%(quota)s of %(granted)s credits, %(left)s left") % {
+        "quota": Quota.Period(balance.quota.period).quota,
+        "granted": intcomma(balance.size),
+        "left": intcomma(balance.wallet.available),
+    }
 
 
 @register.filter

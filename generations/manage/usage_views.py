@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from accounts import rooms
@@ -27,7 +27,7 @@ from kling_platform.text import whole_number
 
 ROOM = "manage_usage"
 GROUPS = {
-    "day": gettext_lazy("day"),
+    "day": pgettext_lazy("a column of a table", "day"),
     "user": gettext_lazy("person"),
     "team": gettext_lazy("team"),
     "model": gettext_lazy("model"),

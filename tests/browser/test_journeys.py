@@ -92,7 +92,7 @@ def test_a_member_signs_in_makes_a_video_watches_plays_seeks_and_downloads(
 
     page.get_by_role("link", name="Library").first.click()
     expect(page.locator(f"#g-{generation.pk} img")).to_have_js_property("complete", True)
-    expect(page.get_by_role("link", name="985 of 1,000 credits left")).to_be_visible()
+    expect(page.get_by_role("link", name="Monthly quota of 1,000 credits, 985 left")).to_be_visible()
 
 
 # Each step settles by itself: a promise that waits for ever would hang the test instead of failing it.
