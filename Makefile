@@ -11,6 +11,8 @@ BROWSER ?= auto
 CLIENTS ?= auto
 # Of two processors: many tests wait, for other processes and for a browser. Measured: 4 took a tenth longer.
 JOBS ?= 5
+# These wait for little.
+SQLITE_JOBS ?= 3
 RERUNS ?= 0
 R ?=
 B ?= start
@@ -40,7 +42,7 @@ install: $(RUN_READY) $(MESSAGES) $(STATIC_READY)
 
 test: check $(STATIC_READY)
 	$(PYTEST) -n $(JOBS) --dist worksteal --reruns $(RERUNS) --pg=$(PG) --browser=$(BROWSER) --clients=$(CLIENTS)
-	$(PYTEST) -n $(JOBS) --dist worksteal --reruns $(RERUNS) --db=sqlite --pg=$(PG) --browser=$(BROWSER) --clients=$(CLIENTS)
+	$(PYTEST) -n $(SQLITE_JOBS) --dist worksteal --reruns $(RERUNS) --db=sqlite --pg=$(PG) --browser=$(BROWSER) --clients=$(CLIENTS)
 
 check: $(TEST_READY) $(MESSAGES)
 	$(PY) -m ruff check .

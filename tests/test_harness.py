@@ -13,6 +13,7 @@ from django_q.tasks import async_task
 from accounts.models import User
 from accounts.quotas import current_wallet
 from tests.conftest import PASSWORD, Work
+from tests.plugins.postgres import READ_ON_SQLITE
 
 
 @pytest.mark.postgres
@@ -42,6 +43,11 @@ def test_nothing_of_the_developers_own_platform_is_used() -> None:
     assert not settings.OMNIMAAS_API_KEY
     assert os.environ["VAR_DIR"] == os.environ["KLING_TEST_HOME"]
     assert settings.BASE_DIR not in settings.MEDIA_ROOT.parents
+
+
+def test_what_is_read_on_sqlite_has_something_to_run_there() -> None:
+    here = Path(__file__).parent
+    assert not [name for name in READ_ON_SQLITE if "mark.sqlite" not in (here / name).read_text()]
 
 
 @pytest.mark.sqlite

@@ -318,7 +318,7 @@ def test_deleting_cancels_what_waits_and_refuses_what_runs(alice):
 
 @pytest.mark.parametrize("source", list(Status))
 @pytest.mark.parametrize("target", list(Status))
-def test_only_the_tables_transitions_exist(alice, source, target):
+def test_only_the_tables_transitions_exist(source, target):
     if target in lifecycle.TRANSITIONS[source]:
         assert source in OPEN
     else:

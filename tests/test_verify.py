@@ -28,6 +28,18 @@ from tests.makers import ask, claim_one, storing, submitted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
+# Kept from look to look, as the tables stay what they are.
+PARSE = cache(sqlparse.parse)
+
+
+@pytest.fixture(autouse=True)
+def _tables_are_parsed_once() -> Iterator[None]:
+    """SQLite tells of a table in SQL alone, which Django parses at every look: nine tenths of a look's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlparse, "parse", PARSE)
+        yield
+
+
 BYTES, PICTURE = b"a film, as far as its length is concerned", b"a picture"
 
 
@@ -333,16 +345,7 @@ def seen_by_the_clock(name: str) -> bool:
     return EVERY[name].whole or bool(EVERY[name].breaches(invariants.newest()))
 
 
-@pytest.fixture
-def _tables_are_parsed_once() -> Iterator[None]:
-    """SQLite tells of a table in SQL alone, which Django parses at every look: nine tenths of a look's time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlparse, "parse", cache(sqlparse.parse))
-        yield
-
-
 @pytest.mark.long
-@pytest.mark.usefixtures("_tables_are_parsed_once")
 def test_every_breach_is_found(world: None) -> None:
     """One world for all: each breach is planted in a savepoint, looked for, and rolled back.
 

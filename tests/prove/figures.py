@@ -155,6 +155,10 @@ FIGURES = {
             for number in range(10)
         ),
     ),
+    "sqlite": Figure(
+        "every test that is marked for SQLite passes there; of these make test runs what may come out differently",
+        (Part("pytest", nodes=("--db=sqlite", "-n", "4", "--dist", "worksteal")),),
+    ),
     "R25": Figure(
         "a restored dump with 50 in flight: 0 POSTs until the fence was run, and none twice after it",
         (Part("postgres"), Part("sqlite")),
