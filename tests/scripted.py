@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import gzip
 import json
 import socket
 import ssl
@@ -64,6 +66,16 @@ def flood(line: socket.socket) -> None:
     with contextlib.suppress(OSError):
         for _ in range(1600):
             line.sendall(b"x" * 65536)
+
+
+def bomb(line: socket.socket) -> None:
+    """A small answer that unpacks to 200 MB."""
+    answer(200, _packed(), Content_Encoding="gzip")(line)
+
+
+@functools.cache
+def _packed() -> bytes:
+    return gzip.compress(b" " * 200_000_000, 9)
 
 
 def _read_request(line: socket.socket) -> bytes:

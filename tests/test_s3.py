@@ -7,12 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db.models import F
-from moto.server import ThreadedMotoServer
 
 from accounts.models import User
 from generations import archive, services, upkeep
@@ -29,6 +27,8 @@ FILMS = "team-films"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
     moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     moto.start()
     yield "http://{}:{}".format(*moto.get_host_and_port())
@@ -38,6 +38,8 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def bucket(server: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An empty bucket, named by the environment as an operator would."""
+    import boto3
+
     for name, value in {
         "AWS_ENDPOINT_URL": server,
         "AWS_REGION": "eu-central-1",

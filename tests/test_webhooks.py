@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from openai import InvalidWebhookSignatureError, OpenAI
 from standardwebhooks import Webhook
 
 from accounts.models import User
@@ -50,6 +49,8 @@ def test_the_link_in_it_opens_the_video(alice: User, listen: Listen) -> None:
 
 
 def test_openais_own_client_unwraps_it(alice: User, listen: Listen) -> None:
+    from openai import InvalidWebhookSignatureError, OpenAI  # takes half a second
+
     receiver = listen(alice)
     generation = canceled(alice)
     work_off()
