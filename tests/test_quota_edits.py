@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import ledger, quotas, services
+from accounts.manage.audit_views import changes
 from accounts.models import AuditEntry, TopUp, Transfer, User, Wallet
 from kling_platform.errors import InvalidValue, WrongState
 from tests.wallets import columns, end_period, hold, left_of, wallet_of
@@ -95,8 +96,9 @@ def test_a_lifted_quota_pays_no_more_and_keeps_what_was_spent(alice: User, boss:
     generation = hold(alice, 150)
     services.set_quotas(alice, {"month": 3_000}, actor=boss)
     assert left_of(alice) == {"month": 2_850}
-    assert (
-        AuditEntry.objects.filter(action="quota.lift").values_list("detail__period", flat=True).get() == "day"
+    detail = AuditEntry.objects.get(action="quota.lift").detail
+    assert changes(detail) == [("credits", "200", "–"), ("period", "", "day")], (
+        "not credits that became a day"
     )
     services.set_quotas(alice, {"day": 160, "month": 3_000}, actor=boss)
     assert left_of(alice) == {"day": 10, "month": 2_850}, "what was spent today counts"

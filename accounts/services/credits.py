@@ -103,7 +103,7 @@ def _put(
         if not same.update(version=F("version") + 1, updated_at=now, **new):
             raise _overtaken()
     for period in lift:
-        before = rows[period].credits
+        before = {"credits": rows[period].credits}
         audit("quota.lift", owner, actor=actor, period=period, before=before, reason=reason)
     wallets = {w.quota_id: w.pk for w in quotas.current_wallets([rows[period].pk for period in wanted])}
     moved = {}
