@@ -137,7 +137,7 @@ def test_what_changed_after_the_look_is_looked_at_again(film: Team, alice: User,
     assert Quota.objects.get(user=alice).credits == 1_500 and not Invitation.objects.exists()
     with translation.override(None):  # what the request leaves behind ends here
         late = client.get(late.request["PATH_INFO"], headers={"accept-language": "zh-hans"})
-    assert "其间有内容发生了变化" in text(late), "it is told in the language of whoever reads it"
+    assert "其间情况有变" in text(late), "it is told in the language of whoever reads it"
     again = client.get(f"/manage/people/import?again={PeopleImport.objects.get().pk}")
     assert "1500 → 2000" in text(again), "it shows what it would do now"
     assert "Done: 1 invited, 1 changed." in text(confirmed(client, table, again.context["plan"].digest))
