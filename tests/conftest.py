@@ -27,6 +27,7 @@ from generations.models import Generation, Status
 from generations.services import forecasts, forget_rules
 from generations.services.operations import forget_pause
 from generations.services.retention import forget_retention
+from tests.makers import make_user
 from tests.plugins import tables
 
 if TYPE_CHECKING:
@@ -132,8 +133,8 @@ def _journal_lets_go(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def person(name: str, role: str = User.Role.MEMBER, credits: int = 1_000) -> User:
-    """A user with a quota, made as an operator would make one; everybody's password is PASSWORD."""
-    return accounts.provision(name, password=PASSWORD, role=role, credits=credits).user
+    """A user with a quota; everybody's password is PASSWORD."""
+    return make_user(name, password=PASSWORD, role=role, credits=credits)
 
 
 @pytest.fixture

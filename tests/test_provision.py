@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
-from accounts import keys, quotas
-from accounts.models import User
+from accounts import keys, quotas, services
+from accounts.models import AuditEntry, Quota, Transfer, User, Wallet
+from tests.makers import make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -31,6 +33,39 @@ def test_a_new_user_gets_a_password_a_quota_and_the_key_that_was_asked_for() -> 
     assert key is not None and (key.user, key.label) == (eve, "ci")
     (balance,) = quotas.balances(eve)
     assert (balance.quota.credits, balance.quota.period, balance.wallet.available) == (1000, "month", 1000)
+
+
+@pytest.mark.parametrize("role", User.Role.values)
+@pytest.mark.parametrize("credits", [0, 70])
+def test_the_tests_make_the_same_somebody(role: str, credits: int) -> None:
+    words: dict[str, Any] = {"role": role, "credits": credits, "password": "a-long-password"}
+    left = []
+    for make in (services.provision, make_user):
+        with transaction.atomic():
+            make("eve", email="eve@example.com", **words)
+            left.append(rows())
+            transaction.set_rollback(True)
+    assert left[0] == left[1]
+
+
+def rows() -> list[dict[str, Any]]:
+    """All that there is of people and quotas, but for ids, salts and moments."""
+    moments = {"date_joined", "at", "created_at", "updated_at"}
+    return [
+        {
+            name: value
+            for name, value in row.items()
+            if name not in moments | {"id", "password"} and name[-3:] != "_id"
+        }
+        for rows in (
+            User.objects,
+            Quota.objects,
+            Wallet.objects,
+            Transfer.objects,
+            AuditEntry.objects.order_by("at"),
+        )
+        for row in rows.values()
+    ]
 
 
 def test_again_it_makes_nothing_new() -> None:
