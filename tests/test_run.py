@@ -20,6 +20,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from accounts.models import User
+from accounts.quotas import balances
+from kling_platform.local import State
+from kling_platform.management.commands import demo
 from tests.plugins.postgres import FOREIGN, OURS
 from tests.processes import living, parent, wait_until
 
@@ -139,20 +143,27 @@ def test_from_the_first_start_through_a_dead_cluster_to_the_last_end(
     assert time.monotonic() - began < ENDS_WITHIN
     wait_until(lambda: not first.processes(), 2)
 
-    second = Platform(var, port=first.port)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    second = Platform(var, port=first.port, OMNIMAAS_API_KEY="sk-real", OMNIMAAS_BASE_URL=nowhere)
     platforms.append(second)
     second.wait(READY)
-    assert second.state() == state, "the second start made something up anew"
+    assert "Installing" not in second.output
+    assert second.state() == {**state, "paid": True}, "the second start made something up anew"
     key = {"Authorization": f"Bearer {state['api_key']}"}
     answer = requests.get(f"{second.url}/v1/video/generations/{generation}", headers=key, timeout=10)
     assert answer.status_code == 200, answer.text
-    assert "Installing" not in second.output
+
+    # With a real key there is no sandbox, and its play money is gone.
+    assert nowhere in second.output
+    assert not [line for line in second.processes().values() if "manage.py sandbox" in line]
+    assert "sk-real" not in (var / "demo.json").read_text() + second.output
+    body = {"model": "kling-v2-6", "prompt": "A red kite", "duration": 5}
+    answer = requests.post(f"{second.url}/v1/video/generations", json=body, headers=key, timeout=10)
+    assert answer.status_code == 402, answer.text
 
     kill_the_cluster(second)
-    os.kill(second.supervisor, signal.SIGTERM)
-    second.wait(seconds=ENDS_WITHIN)
-    assert second.status == 0, second.output
-    wait_until(lambda: not second.processes(), 2)
+    second.close_the_terminal()
+    wait_until(lambda: not second.processes(), ENDS_WITHIN)
 
 
 def kill_the_cluster(platform: Platform) -> None:
@@ -172,24 +183,24 @@ def kill_the_cluster(platform: Platform) -> None:
     assert not cluster().keys() & before.keys(), "orphans of the dead cluster still work"
 
 
-@pytest.mark.long
-def test_with_a_real_key_there_is_no_sandbox_and_nobody_has_credits(
-    var: Path, platforms: list[Platform]
-) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    platform = Platform(var, OMNIMAAS_API_KEY="sk-real", OMNIMAAS_BASE_URL=nowhere)
-    platforms.append(platform)
-    platform.wait(READY)
-    assert nowhere in platform.output
-    assert not [line for line in platform.processes().values() if "manage.py sandbox" in line]
-    assert "sk-real" not in (var / "demo.json").read_text() + platform.output
-    key = {"Authorization": f"Bearer {platform.state()['api_key']}"}
-    body = {"model": "kling-v2-6", "prompt": "A red kite", "duration": 5}
-    answer = requests.post(f"{platform.url}/v1/video/generations", json=body, headers=key, timeout=10)
-    assert answer.status_code == 402, answer.text
+@pytest.mark.django_db
+def test_with_a_real_key_nobody_has_credits_at_the_first_start(var: Path) -> None:
+    var.mkdir()
+    demo.Command()._people(State(var / "demo.json"), paid=True)
+    assert [balance.wallet.available for user in User.objects.all() for balance in balances(user)] == [0, 0]
 
-    platform.close_the_terminal()
-    wait_until(lambda: not platform.processes(), ENDS_WITHIN)
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_for_the_end(number: int) -> None:
+    """Of a platform, its parts and its tasks; what follows is shown above."""
+    asked = "import os, sys; from kling_platform.supervisor import StopSignal; "
+    asked += (
+        "stop = StopSignal(); os.kill(os.getpid(), int(sys.argv[1])); print(stop.wait(20), stop.received)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked, str(int(number))], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["True", str(int(number))], done.stderr
 
 
 def start_demo(var: Path, **environment: str) -> subprocess.CompletedProcess[str]:
