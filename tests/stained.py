@@ -108,6 +108,7 @@ COLUMNS: dict[str, str | None] = {
     "accounts.PeopleImport": None,
     "accounts.PeopleImport.digest": DIGEST,
     "accounts.PeopleImport.language": CHOSEN,
+    "accounts.PeopleImport.error": CHOSEN,
     "generations.WebhookEndpoint.name": None,
     "generations.WebhookEndpoint.url": None,
     "generations.WebhookEndpoint.events": CHOSEN,
