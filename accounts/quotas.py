@@ -145,9 +145,10 @@ def balance(quota: Quota) -> Balance:
 
 
 def default_in_words() -> str:
-    """“200 a day, 3,000 a month”, in the reader's language."""
+    """“200 credits a day, 3,000 credits a month”, in the reader's language."""
     return ", ".join(
-        f"{intcomma(credits)} {Quota.Period(period).per}" for period, credits in default()[0].items()
+        _("%(credits)s credits %(per)s") % {"credits": intcomma(credits), "per": Quota.Period(period).per}
+        for period, credits in default()[0].items()
     )
 
 
