@@ -12,6 +12,8 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from kling_platform import keyset
+
 TAG_LENGTH = 40
 
 
@@ -61,9 +63,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
     def before(self, other: Batch) -> Self:
         """The page after ``other`` in ``newest_first`` order."""
-        return self.filter(
-            Q(created_at__lt=other.created_at) | Q(created_at=other.created_at, id__lt=other.id)
-        )
+        return self.filter(keyset.less(other, "created_at", "id"))
 
 
 class Batch(models.Model):

@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from kling_platform import keyset
+
 MAX_URL_LENGTH = 2048
 TEST_EVENT = "webhook.test"
 
@@ -115,11 +117,8 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         return self.order_by("-created_at", "-id")
 
     def before(self, other: WebhookDelivery) -> Self:
-        """The page after ``other`` in ``newest_first`` order, found by key."""
-        return self.filter(
-            Q(created_at__lt=other.created_at) | Q(created_at=other.created_at, id__lt=other.id),
-            created_at__lte=other.created_at,
-        )
+        """The page after ``other`` in ``newest_first`` order."""
+        return self.filter(keyset.less(other, "created_at", "id"))
 
 
 class WebhookDelivery(models.Model):
