@@ -12,9 +12,9 @@ import secrets
 import string
 import zlib
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -24,19 +24,8 @@ from kling_platform import prepared
 PREFIX = "klp_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LOOKUP, SECRET, CHECKSUM = 10, 32, 6
-# What a call asks a key and its owner: no password, and of the times, which take longest to read, just one.
-OF_KEY = (
-    "id",
-    "user_id",
-    "label",
-    "lookup",
-    "digest",
-    "scopes",
-    "model_names",
-    "most_open",
-    "old_digest",
-    "old_until",
-)
+# What a call asks a key and its owner: no password, and no times, which take longest to read.
+OF_KEY = ("id", "user_id", "label", "lookup", "scopes", "model_names", "most_open")
 OF_OWNER = ("id", "username", "email", "is_active", "role", "models_allowed", "language")
 
 
@@ -72,22 +61,11 @@ def find(text: str) -> ApiKey | None:
     """
     if not well_formed(text):
         return None
-    here = prepared.is_possible()
-    key = _find_and_note(text) if here else _living(text).first()
-    if key is None or not _opens(key, _digest(text)):
-        return None
-    if not here:
-        note_use(key, text)
+    if prepared.is_possible():
+        return _find_and_note(text)
+    if key := _found(text):
+        _note(text)
     return key
-
-
-def note_use(key: ApiKey, text: str) -> None:
-    """Write down that a key is in use, unless that was done within the last minute."""
-    mine = ApiKey.objects.filter(pk=key.pk)
-    if bytes(key.digest) == _digest(text):
-        mine.filter(_not_since("last_used_at")).update(last_used_at=Now())
-    else:
-        mine.filter(_not_since("old_used_at")).update(last_used_at=Now(), old_used_at=Now())
 
 
 def why_ended(text: str) -> str:
@@ -105,51 +83,61 @@ def why_ended(text: str) -> str:
     return _("This API key has ended. Give it more time, or make another one, on your account page.")
 
 
-def _living(text: str) -> QuerySet[ApiKey]:
-    in_time = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
-    living = ApiKey.objects.filter(in_time, lookup=_lookup(text), revoked_at__isnull=True)
-    asked = (*OF_KEY, *(f"user__{name}" for name in OF_OWNER))
-    return living.select_related("user").only(*asked).annotate(now=Now())
+def asked_for(text: str) -> dict[str, Any]:
+    """The parameters of ``OPENED`` and ``NOTED``; for a text that is well formed."""
+    return {"lookup": _lookup(text), "digest": _digest(text)}
 
 
-def _opens(key: ApiKey, digest: bytes) -> bool:
-    """Whether it is the key's secret, or the one before while that still lives."""
-    if hmac.compare_digest(bytes(key.digest), digest):
-        return True
-    old_lives = key.old_until is not None and key.old_until > key.now  # type: ignore[attr-defined]
-    return old_lives and hmac.compare_digest(bytes(key.old_digest or b""), digest)
-
-
-def _not_since(column: str) -> Q:
-    return Q(**{column: None}) | Q(**{f"{column}__lt": Now() - timedelta(minutes=1)})
-
-
-# What ``_living`` finds and, if ``_opens`` lets it in, ``note_use`` writes down.
+# The condition for the living key of a secret, and of the one before while that lives, in a statement where
+# the key goes by ``k``. The database compares digests: whoever learned one from the time that this takes
+# would have nothing that opens.
+OPENED = """k.lookup = %(lookup)s AND k.revoked_at IS NULL
+   AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+   AND (k.digest = %(digest)s OR k.old_digest = %(digest)s AND k.old_until > statement_timestamp())"""
+# What such a statement begins with to write down that the secret is in use.
+NOTED = f"""WITH noted AS (
+  UPDATE accounts_apikey k SET last_used_at = statement_timestamp(),
+         old_used_at = CASE WHEN k.digest = %(digest)s THEN k.old_used_at ELSE statement_timestamp() END
+   WHERE {OPENED}
+     AND coalesce(CASE WHEN k.digest = %(digest)s THEN k.last_used_at ELSE k.old_used_at END
+                  < statement_timestamp() - interval '1 minute', true)
+)"""  # noqa: S608
 _KEY, _OWNER = prepared.Columns(ApiKey, "k", OF_KEY), prepared.Columns(User, "u", OF_OWNER)
 _FIND_AND_NOTE = f"""
-WITH noted AS (
-  UPDATE accounts_apikey SET last_used_at = statement_timestamp(),
-         old_used_at = CASE WHEN digest = %(digest)s THEN old_used_at ELSE statement_timestamp() END
-   WHERE lookup = %(lookup)s AND revoked_at IS NULL
-     AND (expires_at IS NULL OR expires_at > statement_timestamp())
-     AND (digest = %(digest)s AND coalesce(last_used_at < statement_timestamp() - interval '1 minute', true)
-       OR old_digest = %(digest)s AND old_until > statement_timestamp()
-          AND coalesce(old_used_at < statement_timestamp() - interval '1 minute', true))
-)
+{NOTED}
 SELECT {_KEY.sql}, {_OWNER.sql}, statement_timestamp()
   FROM accounts_apikey k JOIN accounts_user u ON u.id = k.user_id
- WHERE k.lookup = %(lookup)s AND k.revoked_at IS NULL
-   AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+ WHERE {OPENED}
 """  # noqa: S608
 
 
 def _find_and_note(text: str) -> ApiKey | None:
-    row = prepared.first(_FIND_AND_NOTE, {"lookup": _lookup(text), "digest": _digest(text)})
+    row = prepared.first(_FIND_AND_NOTE, asked_for(text))
     if row is None:
         return None
-    key = _KEY.take(row)
-    key.user, key.now = _OWNER.take(row), row[0]  # type: ignore[attr-defined]
+    key: Any = _KEY.take(row)
+    key.user, key.now = _OWNER.take(row), row[0]
     return key
+
+
+def _found(text: str) -> ApiKey | None:
+    opens = Q(digest=_digest(text)) | Q(old_digest=_digest(text), old_until__gt=Now())
+    in_time = Q(expires_at=None) | Q(expires_at__gt=Now())
+    living = ApiKey.objects.filter(opens, in_time, lookup=_lookup(text), revoked_at=None)
+    asked = (*OF_KEY, *(f"user__{name}" for name in OF_OWNER))
+    return living.select_related("user").only(*asked).annotate(now=Now()).first()
+
+
+def _note(text: str) -> None:
+    is_new, is_old = Q(digest=_digest(text)), Q(old_digest=_digest(text))
+    due = is_new & _not_since("last_used_at") | is_old & _not_since("old_used_at")
+    ApiKey.objects.filter(due, lookup=_lookup(text)).update(
+        last_used_at=Now(), old_used_at=Case(When(is_old, then=Now()), default=F("old_used_at"))
+    )
+
+
+def _not_since(column: str) -> Q:
+    return Q(**{column: None}) | Q(**{f"{column}__lt": Now() - timedelta(minutes=1)})
 
 
 def _random(length: int) -> str:

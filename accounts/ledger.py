@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import TopUp, Transfer, User, Wallet
+from kling_platform import prepared
 from kling_platform.errors import WrongState
 
 Kind = Transfer.Kind
@@ -86,7 +87,7 @@ def post(
             "wallet and journal change in one transaction or not at all"
         )
     version, available = _move(wallet_id, kind, amount)
-    return Transfer.objects.create(
+    line = Transfer(
         wallet_id=wallet_id,
         seq=version,
         kind=kind,
@@ -97,6 +98,8 @@ def post(
         reason=reason[:200],
         actor=actor,
     )
+    prepared.insert(line)
+    return line
 
 
 class Part(NamedTuple):
@@ -148,22 +151,21 @@ def _move(wallet_id: int, kind: str, amount: int, *, lines: int = 1) -> tuple[in
         f"UPDATE accounts_wallet SET {', '.join(changes)} WHERE {' AND '.join(guards)} "  # noqa: S608
         "RETURNING version, available"
     )
-    with transaction.get_connection().cursor() as cursor:
-        cursor.execute(statement, [*deltas.values(), wallet_id, *least.values()])
-        moved: list[tuple[int, int]] = cursor.fetchall()
+    moved = prepared.every(statement, [*deltas.values(), wallet_id, *least.values()])
     if not moved:
         raise CannotPay(wallet_id)
-    return moved[0]
+    version, available = moved[0]
+    return version, available
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def reserve(wallet_ids: Iterable[int], amount: int, *, generation_id: uuid.UUID) -> None:
     """Hold ``amount`` in every wallet, or in none: then ``CannotPay`` names the one that has too little."""
     for wallet_id in sorted(wallet_ids):
         post(wallet_id, Kind.RESERVE, amount, generation_id=generation_id)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def reserve_all(wallet_ids: Iterable[int], parts: Sequence[Part]) -> None:
     """Hold every part in every wallet, or nothing: then ``CannotPay`` names the wallet that has too little."""
     for wallet_id in sorted(wallet_ids):

@@ -15,10 +15,10 @@ import time
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connection
 from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey
+from kling_platform import prepared
 from kling_platform.errors import PlatformError
 
 CREATES, CALLS, MISSES = "creates", "calls", "misses"
@@ -102,9 +102,7 @@ def take_create(key: ApiKey) -> Allowance | None:
         return None
     allowance = Allowance(CREATES, settings.API_CREATES_PER_MINUTE)
     now = int(key.now.timestamp() * 1_000_000)  # type: ignore[attr-defined]
-    with connection.cursor() as cursor:
-        cursor.execute(_MOVE_ON, [now, now, allowance.each, key.pk, now + allowance.most_ahead])
-        moved = cursor.fetchall()
+    moved = prepared.every(_MOVE_ON, [now, now, allowance.each, key.pk, now + allowance.most_ahead])
     if moved:
         return allowance._replace(ahead=moved[0][0] - now)
     whole_at = ApiKey.objects.values_list("creates_whole_at", flat=True).get(pk=key.pk)

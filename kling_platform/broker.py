@@ -14,11 +14,18 @@ from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from kling_platform import prepared
 from kling_platform.away import AWAY, pause
 
 
 class Broker(ORM):
     """Of ``Q_CLUSTER``."""
+
+    def enqueue(self, task: str) -> int:
+        """Queue what is signed; its id. Each creating call does."""
+        queued = OrmQ(key=self.list_key, payload=task, lock=timezone.now())
+        prepared.insert(queued)
+        return queued.pk
 
     def dequeue(self) -> list[tuple[int, str]]:
         """The next task, if there is one: its id and what is signed. Waits a little where there is none."""

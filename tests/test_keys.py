@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -98,27 +99,19 @@ def test_what_opens_nothing_notes_nothing(alice: User, alice_key: str) -> None:
 
 
 @pytest.mark.postgres
-def test_both_ways_to_note_use_agree(alice: User, alice_key: str) -> None:
+def test_the_use_of_each_of_two_secrets_is_noted_apart(alice: User, alice_key: str) -> None:
     """PostgreSQL notes in the statement that finds; SQLite in one more, which must say the same."""
     _key, new = services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=1)
-    long_ago = timezone.now() - timedelta(minutes=2)
-    noted = []
-    for text in (alice_key, new):
-        for last in (None, long_ago, timezone.now()):
-            for way in (keys.find, lambda text: keys.note_use(alice.api_keys.get(), text)):
-                ApiKey.objects.update(last_used_at=last, old_used_at=last)
+    now, long_ago = timezone.now(), timezone.now() - timedelta(minutes=2)
+    for text, noted in ((alice_key, (True, True)), (new, (True, False))):
+        for last, old in product((None, long_ago, now), repeat=2):
+            is_due = (old if text == alice_key else last) != now
+            for way in (keys.find, keys._note):
+                ApiKey.objects.update(last_used_at=last, old_used_at=old)
                 way(text)
                 key = alice.api_keys.get()
-                noted.append((key.last_used_at != last, key.old_used_at != last))
-    assert noted[::2] == noted[1::2]
-    assert noted[::2] == [
-        (True, True),
-        (True, True),
-        (False, False),
-        (True, False),
-        (True, False),
-        (False, False),
-    ]
+                changed = (key.last_used_at != last, key.old_used_at != old)
+                assert changed == (noted if is_due else (False, False)), (way, last, old)
 
 
 # --- an end, and a new secret ------------------------------------------------------

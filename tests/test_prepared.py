@@ -7,15 +7,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import keys, ledger, quotas, services
-from accounts.models import ApiKey, Quota, Team, TopUp, User, Wallet
+from accounts.models import ApiKey, Quota, Team, TopUp, Transfer, User, Wallet
 from generations import polled, public
-from generations.models import Generation
+from generations.models import Event, Generation
 from generations.services import Line, cancel, create_batch, set_tags, teams
 from kling_platform import prepared
 from tests.api import GENERATIONS, TEXT, Api, finished
@@ -32,25 +32,30 @@ def values(row: Model | None) -> dict[str, Any] | None:
 
 
 def test_a_key_and_its_owner_are_found_alike(alice: User, alice_key: str) -> None:
-    services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=1)
+    new = services.rotate_key(alice, alice.api_keys.get().pk, overlap_hours=1)[1]
     User.objects.update(mailed_kinds=["ready"], role="manager")
     now = timezone.now()
+    opened = []
     for change in (
         {},
         {"scopes": ["read"], "model_names": ["kling-v2-6"], "most_open": 3, "creates_whole_at": 17},
-        {"expires_at": now + timedelta(days=1), "last_used_at": now - timedelta(days=1)},
+        {"expires_at": now + timedelta(days=1)},
+        {"old_until": now - timedelta(seconds=1)},
         {"expires_at": now - timedelta(seconds=1)},
         {"expires_at": None, "revoked_at": now},
     ):
         ApiKey.objects.update(**change)
-        twin, found = keys._living(alice_key).first(), keys._find_and_note(alice_key)
-        asked = [values(one) for one in (twin, found)]
-        moments = [one and one.pop("now") for one in asked]  # the database's clock, of two statements
-        assert asked[0] == asked[1], change
-        assert moments[0] is None or abs(moments[0] - moments[1]) < timedelta(minutes=1)
-        if twin and found:
-            assert values(twin.user) == values(found.user)
-    assert found is None
+        for text in (alice_key, new, keys.make(new[:14]).text):
+            twin, found = keys._found(text), keys._find_and_note(text)
+            asked = [values(one) for one in (twin, found)]
+            moments = [one and one.pop("now") for one in asked]  # the database's clock, of two statements
+            assert asked[0] == asked[1], change
+            assert moments[0] is None or abs(moments[0] - moments[1]) < timedelta(minutes=1)
+            if twin and found:
+                assert values(twin.user) == values(found.user)
+            opened.append(found is not None)
+    both, one, none = [True, True, False], [False, True, False], [False] * 3
+    assert opened == [*both, *both, *both, *one, *none, *none]
 
 
 def test_a_status_is_read_alike(alice: User, bob: User) -> None:
@@ -70,6 +75,90 @@ def test_a_status_is_read_alike(alice: User, bob: User) -> None:
             assert found.get_deferred_fields() == twin.get_deferred_fields()
             said = [public.as_video(one) for one in (found, twin)]
             assert said[0] | {"url": ""} == said[1] | {"url": ""}
+
+
+def test_a_place_in_the_history_is_read_alike(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted, strange = finished(alice), ask(bob)
+    Generation.objects.filter(pk=deleted.pk).update(deleted_at=timezone.now())
+    found = [polled.place_of(alice, row.pk) for row in (deleted, strange)]
+    monkeypatch.setattr(prepared, "is_possible", lambda: False)
+    assert list(map(values, found)) == [values(polled.place_of(alice, row.pk)) for row in (deleted, strange)]
+    assert found == [deleted, None]
+
+
+def test_a_key_and_a_status_are_read_at_once_as_one_after_the_other(
+    alice: User, bob: User, alice_key: str, bob_key: str
+) -> None:
+    generation, deleted = finished(alice), finished(alice)
+    set_tags(generation, names=["winter"])
+    Generation.objects.filter(pk=deleted.pk).update(deleted_at=timezone.now())
+    for text, row in (
+        (alice_key, generation),
+        (alice_key, deleted),
+        (bob_key, generation),
+        ("klp_", generation),
+    ):
+        key = keys.find(text)
+        one = polled.own_row(key.user, row.pk) if key else None
+        both = polled.key_and_row(text, row.pk)
+        assert (both is not None) == (text == alice_key and row == generation)
+        if key and both:
+            assert values(both[1]) == values(one)
+            assert (both[0], both[0].lookup, both[0].scopes) == (key, key.lookup, key.scopes)
+            assert both[0].user.key_scopes == key.user.key_scopes
+
+
+@pytest.mark.parametrize("long_ago", [False, True])
+def test_a_poll_notes_the_use_of_its_key_where_that_is_due(
+    long_ago: bool, alice: User, alice_key: str
+) -> None:
+    generation, last = finished(alice), timezone.now() - timedelta(minutes=2 if long_ago else 0)
+    ApiKey.objects.update(last_used_at=last)
+    assert polled.key_and_row(alice_key, generation.pk)
+    assert (alice.api_keys.get().last_used_at != last) == long_ago
+
+
+def test_rows_are_written_alike(alice: User) -> None:
+    """Each model that is written by hand, with all that it can hold and with as little as it needs."""
+    wallet = Wallet.objects.get(quota__user=alice)
+    now = timezone.now()
+    full = {
+        "prompt": "猫 % \\ \" ' {}",
+        "metadata": {"a": [1, None, "é"]},
+        "submitted_at": now,
+        "polls": 70_000,
+    }
+    bare = {"model": "kling-v2-6", "seconds": 5, "size": "1:1", "price": 15, "next_check_at": now}
+    for one, other in (
+        [Generation(user=alice, created_at=now, **bare) for _time in range(2)],
+        [Generation(user=alice, created_at=now, **(bare | full)) for _time in range(2)],
+    ):
+        one.save(force_insert=True)
+        events = [Event(generation=row, to_status="queued", at=now, detail={"n": 1}) for row in (one, other)]
+        events[0].save(force_insert=True)
+        prepared.insert(other, events[1])
+        for twin, found in ((one, other), events):
+            assert found._state.db == "default" and not found._state.adding
+            written = [type(twin).objects.filter(pk=row.pk).values().get() for row in (twin, found)]
+            apart = [{k: v for k, v in row.items() if k not in ("id", "generation_id")} for row in written]
+            assert apart[0] == apart[1]
+            assert type(twin).objects.get(pk=found.pk) == found
+    lines = [Transfer(wallet=wallet, seq=seq, kind="grant", amount=1, available_after=0) for seq in (90, 91)]
+    prepared.insert(*lines)
+    assert [line.pk for line in lines] == list(
+        Transfer.objects.filter(seq__gte=90).order_by("seq").values_list("pk", flat=True)
+    )
+
+
+def test_a_row_that_may_not_be_is_refused_as_djangos(alice: User) -> None:
+    wallet = Wallet.objects.get(quota__user=alice)
+    twice = [Transfer(wallet=wallet, seq=90, kind="grant", amount=1, available_after=0) for _time in range(2)]
+    before = Transfer.objects.count()
+    with pytest.raises(IntegrityError, match="accounts_transfer_seq"), transaction.atomic():
+        prepared.insert(*twice)
+    assert Transfer.objects.count() == before
 
 
 def test_the_quotas_that_pay_are_found_alike(alice: User, bob: User, alice_key: str) -> None:
@@ -117,12 +206,12 @@ def test_it_is_planned_once_and_counted_each_time(alice: User, alice_key: str) -
     assert [api.get(path).status_code for _ in range(3)] == [200] * 3
     with CaptureQueriesContext(connection) as seen:
         api.get(path)
-    assert len(seen) == 2 and "noted" in seen[0]["sql"] and str(alice.pk) in seen[1]["sql"]
+    assert len(seen) == 2 and "k.lookup" in seen[0]["sql"] and str(alice.pk) in seen[1]["sql"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement FROM pg_prepared_statements")
         planned = [statement for (statement,) in cursor.fetchall()]
     assert len([one for one in planned if "FROM generations_generation g" in one]) == 1
-    assert len([one for one in planned if "WITH noted AS" in one]) == 1
+    assert len([one for one in planned if "WHERE k.lookup" in one]) == 1
 
 
 def test_its_errors_are_djangos(db: None) -> None:

@@ -11,12 +11,16 @@ from django.db import connection
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
 APP = Path(__file__).parent.parent / "benchmarks" / "fastapi" / "app.py"
-CONSTANTS = [node for node in ast.parse(APP.read_text()).body if isinstance(node, ast.Assign)]
+# Its statements alone, without the packages that it is served with.
+_CONSTANTS = [node for node in ast.parse(APP.read_text()).body if isinstance(node, ast.Assign)]
+_PLAIN = [node for node in _CONSTANTS if isinstance(node.value, ast.JoinedStr | ast.Constant)]
+_names: dict[str, object] = {}
+exec(compile(ast.Module(_PLAIN, type_ignores=[]), APP, "exec"), _names)
 STATEMENTS = {
-    ast.unparse(node.targets[0]): node.value.value
-    for node in CONSTANTS
-    if isinstance(node.value, ast.Constant)
-    and str(node.value.value).split()[0] in ("WITH", "SELECT", "UPDATE", "INSERT")
+    name: text
+    for name, text in _names.items()
+    if isinstance(text, str) and text.split()[:1] in (["WITH"], ["SELECT"], ["UPDATE"], ["INSERT"])
+    if name != "NOTED"  # a beginning
 }
 
 
@@ -28,4 +32,4 @@ def test_a_statement_of_the_rival_fits(name: str) -> None:
 
 
 def test_all_of_them_are_seen() -> None:
-    assert len(STATEMENTS) == 10
+    assert len(STATEMENTS) == 9

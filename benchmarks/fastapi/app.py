@@ -32,30 +32,31 @@ EACH = 60_000_000 // LIMIT
 # A signed task as django-q2 writes it: its text differs, its length and its cost to the database do not.
 WAKE_UP = "gAWV9gAAAAAAAAB9lCiMAmlklIwg" + "A" * 360
 
-KEY = """
-WITH noted AS (
-  UPDATE accounts_apikey SET last_used_at = statement_timestamp(),
-         old_used_at = CASE WHEN digest = $2 THEN old_used_at ELSE statement_timestamp() END
-   WHERE lookup = $1 AND revoked_at IS NULL
-     AND (expires_at IS NULL OR expires_at > statement_timestamp())
-     AND (digest = $2 AND coalesce(last_used_at < statement_timestamp() - interval '1 minute', true)
-       OR old_digest = $2 AND old_until > statement_timestamp()
-          AND coalesce(old_used_at < statement_timestamp() - interval '1 minute', true))
-)
-SELECT k.id AS key_id, k.user_id, k.label, k.lookup, k.digest, k.scopes, k.model_names, k.most_open, k.old_digest,
-       k.old_until, u.username, u.email, u.is_active, u.role, u.models_allowed, u.language,
-       statement_timestamp() AS now
+OPENED = """k.lookup = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+   AND (k.digest = $2 OR k.old_digest = $2 AND k.old_until > statement_timestamp())"""
+NOTED = f"""WITH noted AS (
+  UPDATE accounts_apikey k SET last_used_at = statement_timestamp(),
+         old_used_at = CASE WHEN k.digest = $2 THEN k.old_used_at ELSE statement_timestamp() END
+   WHERE {OPENED} AND coalesce(CASE WHEN k.digest = $2 THEN k.last_used_at ELSE k.old_used_at END
+                               < statement_timestamp() - interval '1 minute', true)
+)"""
+KEY = f"""{NOTED}
+SELECT k.id AS key_id, k.user_id, k.label, k.lookup, k.scopes, k.model_names, k.most_open,
+       u.username, u.email, u.is_active, u.role, u.models_allowed, u.language, statement_timestamp() AS now
   FROM accounts_apikey k JOIN accounts_user u ON u.id = k.user_id
- WHERE k.lookup = $1 AND k.revoked_at IS NULL
-   AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+ WHERE {OPENED}
 """
-STATUS = """
-SELECT id, user_id, created_at, batch_id, batch_line, model, seconds, size, mode, price, status, progress,
-       error_code, error_message, finished_at, submitted_at,
+STATUS = f"""{NOTED}
+SELECT g.id, g.user_id, g.created_at, g.batch_id, g.batch_line, g.model, g.seconds, g.size, g.mode, g.price, g.status,
+       g.progress, g.error_code, g.error_message, g.finished_at, g.submitted_at,
        coalesce((SELECT string_agg(t.name, ',') FROM generations_generation_tags gt
                    JOIN generations_tag t ON t.id = gt.tag_id
-                  WHERE gt.generation_id = g.id GROUP BY gt.generation_id), '') AS tag_names
-  FROM generations_generation g WHERE deleted_at IS NULL AND user_id = $1 AND id = $2
+                  WHERE gt.generation_id = g.id), '') AS tag_names,
+       k.id AS key_id, k.user_id, k.lookup, k.scopes, u.is_active
+  FROM accounts_apikey k
+  JOIN accounts_user u ON u.id = k.user_id
+  JOIN generations_generation g ON g.user_id = u.id
+ WHERE g.id = $3 AND g.deleted_at IS NULL AND {OPENED}
 """
 RATE = """
 UPDATE accounts_apikey
@@ -74,16 +75,19 @@ SELECT q.*, w.id AS open_id, w.ends_at AS open_until, statement_timestamp() AS n
  WHERE (q.user_id = $1 OR q.api_key_id = $2) AND q.lifted_at IS NULL ORDER BY q.id
 """
 GENERATION = """
-INSERT INTO generations_generation (id, user_id, api_key_id, visibility, derivation, created_at, model, prompt,
-  seconds, size, mode, sound, metadata, price, price_version, request_digest, status, next_check_at, progress,
-  error_code, error_message, give_up_at, attempts, upstream_request_id, upstream_reply, result_url, polls,
-  missing_count, store_attempts)
-VALUES ($1, $2, $3, 'private', '', $4, $5, $6, $7, $8, 'std', false, '{}', $9, '2026-11', $10, 'queued', $4, 0,
-  '', '', $11, 0, '', '', '', 0, 0, 0)
-"""
-EVENT = """
-INSERT INTO generations_event (generation_id, at, from_status, to_status, note, actor_id, detail)
-VALUES ($1, $2, '', 'queued', '', $3, '{}') RETURNING id
+WITH made AS (
+  INSERT INTO generations_generation (id, user_id, api_key_id, visibility, derivation, created_at, model, prompt,
+    seconds, size, mode, sound, metadata, price, price_version, request_digest, status, next_check_at, progress,
+    error_code, error_message, give_up_at, attempts, upstream_request_id, upstream_reply, result_url, polls,
+    missing_count, store_attempts)
+  VALUES ($1, $2, $3, 'private', '', $4, $5, $6, $7, $8, 'std', false, '{}', $9, '2026-11', $10, 'queued', $4, 0,
+    '', '', $11, 0, '', '', '', 0, 0, 0)
+  RETURNING id
+), said AS (
+  INSERT INTO generations_event (generation_id, at, from_status, to_status, note, actor_id, detail)
+  VALUES ($1, $4, '', 'queued', '', $2, '{}') RETURNING id
+)
+SELECT (SELECT id FROM made), (SELECT id FROM said)
 """
 TASK = "INSERT INTO django_q_ormq (key, payload, lock) VALUES ('kling', $1, $2) RETURNING id"
 RESERVE = """
@@ -125,16 +129,28 @@ def checksum(body: str) -> str:
     return digits
 
 
-async def key_of(authorization: Annotated[str, Header()]) -> asyncpg.Record:
-    """The living key that was sent, with its owner."""
+def sent(authorization: Annotated[str, Header()]) -> tuple[str, bytes]:
+    """What finds a key, and the digest that opens it."""
     text = authorization.removeprefix("Bearer ")
     if len(text) != 52 or not hmac.compare_digest(text[-6:], checksum(text[:-6])):
         raise HTTPException(401)
-    digest = hashlib.sha256(text.encode()).digest()
-    row = await app.state.pool.fetchrow(KEY, text[:14], digest)
-    if row is None or not hmac.compare_digest(row["digest"], digest) or not row["is_active"]:
+    return text[:14], hashlib.sha256(text.encode()).digest()
+
+
+Sent = Annotated[tuple[str, bytes], Depends(sent)]
+
+
+async def asked_once(statement: str, key: tuple[str, bytes], *more: object) -> asyncpg.Record:
+    """The row of a living key."""
+    row = await app.state.pool.fetchrow(statement, *key, *more)
+    if row is None or not row["is_active"]:
         raise HTTPException(401)
     return row
+
+
+async def key_of(key: Sent) -> asyncpg.Record:
+    """The living key that was sent, with its owner."""
+    return await asked_once(KEY, key)
 
 
 Key = Annotated[asyncpg.Record, Depends(key_of)]
@@ -159,13 +175,11 @@ def link(id: uuid.UUID) -> str:
 
 
 @app.get("/v1/video/generations/{id}")
-async def read(id: uuid.UUID, key: Key) -> dict:
-    if "read" not in json.loads(key["scopes"]):
+async def read(id: uuid.UUID, key: Sent) -> dict:
+    row = await asked_once(STATUS, key, id)
+    if "read" not in json.loads(row["scopes"]):
         raise HTTPException(403)
-    await counted(key)
-    row = await app.state.pool.fetchrow(STATUS, key["user_id"], id)
-    if row is None:
-        raise HTTPException(404)
+    await counted(row)
     done, failed = row["status"] == "succeeded", row["status"] in ("failed", "canceled")
     video = {
         "id": str(id),
@@ -183,7 +197,8 @@ async def read(id: uuid.UUID, key: Key) -> dict:
     if done:
         video |= {"completed_at": int(row["finished_at"].timestamp()), "url": link(id)}
     elif not failed:
-        video["queue"] = {"position": None, "eta_seconds": None, "eta_seconds_at_most": None}
+        empty = {"position": None, "eta_seconds": None, "eta_seconds_at_most": None}
+        video["queue"] = empty | {"paused": False}
     if row["tag_names"]:
         video["tags"] = sorted(row["tag_names"].split(","))
     return video
@@ -203,17 +218,13 @@ async def create(asked: Asked, key: Key) -> dict:
         async with line.transaction():
             wallets = sorted(row["open_id"] for row in await line.fetch(WALLETS, user, key["key_id"]))
             what = (asked.model, asked.prompt, asked.duration, asked.size, PRICE, digest)
-            await line.execute(GENERATION, id, user, key["key_id"], now, *what, now + timedelta(days=1))
-            await line.fetchval(EVENT, id, now, user)
+            await line.fetchrow(GENERATION, id, user, key["key_id"], now, *what, now + timedelta(days=1))
             await line.fetchval(TASK, WAKE_UP, now)
-            async with line.transaction():
-                for wallet in wallets:
-                    moved = await line.fetchrow(RESERVE, wallet, PRICE)
-                    if moved is None:
-                        raise HTTPException(402)
-                    await line.fetchval(
-                        TRANSFER, wallet, moved["version"], PRICE, moved["available"], id, now
-                    )
+            for wallet in wallets:
+                moved = await line.fetchrow(RESERVE, wallet, PRICE)
+                if moved is None:
+                    raise HTTPException(402)
+                await line.fetchval(TRANSFER, wallet, moved["version"], PRICE, moved["available"], id, now)
     return {
         "id": str(id),
         "task_id": str(id),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -15,7 +15,7 @@ from generations import searching
 from generations.api.filters import condition
 from generations.api.pages import descends, limit_from
 from generations.models import Generation, GenerationQuerySet
-from generations.polled import own_rows
+from generations.polled import own_rows, place_of
 from kling_platform.errors import InvalidValue, NotFound, PlatformError
 from kling_platform.patience import TookTooLong, at_most
 
@@ -96,8 +96,7 @@ def _cursor(request: Request, text: str) -> Generation:
         raise InvalidValue(
             _("after is the id of a generation: the last_id of a page."), param="after"
         ) from None
-    rows = Generation.objects.filter(user=cast(Any, request.user), pk=wanted)
-    cursor = rows.only("pk", "created_at").first()
+    cursor = place_of(cast(User, request.user), wanted)
     if cursor is None:
         raise nothing_here(param="after")
     return cursor

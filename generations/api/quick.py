@@ -17,9 +17,9 @@ from typing import Any
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from accounts import keys, rates
+from accounts import rates
 from generations import public
-from generations.polled import own_row
+from generations.polled import key_and_row
 from kling_platform.away import AWAY
 from kling_platform.middleware import headers_of_all
 
@@ -80,11 +80,13 @@ def _is_plain(environ: Environ) -> bool:
 def _answer(authorization: str, generation_id: uuid.UUID) -> tuple[bytes, dict[str, str]] | None:
     """The body and the headers of what is counted; None where the platform has to say something else."""
     scheme, _space, text = authorization.partition(" ")
-    key = keys.find(text) if scheme == "Bearer" else None
-    if key is None or not key.may("read"):
+    asked = key_and_row(text, generation_id) if scheme == "Bearer" else None
+    if asked is None:
         return None
-    found = own_row(key.user, generation_id)
-    if found is None or public.outward(found.status) == public.FAILED:  # the words for it have a language
+    key, found = asked
+    if (
+        not key.may("read") or public.outward(found.status) == public.FAILED
+    ):  # the words for it have a language
         return None
     allowance = rates.calls.take(key)
     body = json.dumps(public.as_video(found), ensure_ascii=False, separators=(",", ":")).encode()

@@ -25,6 +25,7 @@ from generations.services.catalogues import current_rules, rules_of
 from generations.services.once import Once, take
 from generations.services.tags import tags_of
 from generations.services.wakeups import wake_dispatch
+from kling_platform import prepared
 from kling_platform.errors import NotFound, Suspended, WrongState
 
 UNSENT_LIMIT = timedelta(hours=24)
@@ -124,8 +125,8 @@ def create_paid(
             wallets = quotas.paying_wallets(
                 user=generation.user, team=generation.team, api_key=generation.api_key
             )
-            generation.save(force_insert=True)
-            Event.objects.create(generation=generation, to_status=Status.QUEUED, actor=generation.user)
+            queued = Event(generation=generation, to_status=Status.QUEUED, actor=generation.user)
+            prepared.insert(generation, queued)
             if frames:
                 InputImage.objects.bulk_create(image_rows(generation, frames, names))
             if tags:
