@@ -50,8 +50,8 @@ def sign_in(page: Page, sign_in_on: Callable[..., None]) -> Callable[[User], Non
     return lambda user: sign_in_on(page.context, user)
 
 
-def accessibility(page: Page) -> list[str]:
-    """What axe finds on the page as it stands: rule, help and place, one line each."""
+def accessibility(page: Page, *, only: str = "") -> list[str]:
+    """What axe finds on the page as it stands, by all rules or by one: rule, help and place, one line each."""
     # evaluate() speaks to the engine itself, so the page's policy does not have to allow it.
     page.evaluate(AXE)
     # A colour on its way from one theme to the other belongs to neither.
@@ -59,7 +59,9 @@ def accessibility(page: Page) -> list[str]:
         "() => Promise.allSettled(document.getAnimations().filter((one) => one instanceof CSSTransition)"
         ".map((one) => one.finished))"
     )
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    # Nothing is fetched again for it: the rules that ask for that are experiments, and off.
+    options = {"resultTypes": ["violations"], "preload": False, **({"runOnly": [only]} if only else {})}
+    found = page.evaluate("(options) => axe.run(document, options)", options)
     return [
         f"{finding['id']}: {finding['help']} at {node['target']}"
         for finding in found["violations"]

@@ -36,9 +36,9 @@ def team(alice: User) -> Team:
 
 def checked(page: Page) -> None:
     """Sound in both themes, and no wider than its window on a phone."""
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert accessibility(page) == []
+    assert accessibility(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert accessibility(page, only="color-contrast") == [], "a theme changes colours, and nothing else"
     size = page.viewport_size
     page.set_viewport_size({"width": 390, "height": 844})
     assert too_wide(page) == 0
