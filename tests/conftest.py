@@ -179,7 +179,7 @@ def sandbox(settings: Any, tmp_path: Path) -> Iterator[SandboxServer]:
     """The real sandbox on a free port, fast, and the platform pointed at it."""
     from generations.omnimaas.sandbox import SandboxServer
 
-    server = SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=QUICK, scale=0.25)
+    server = SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=QUICK, scale=0.125)
     server.start()
     settings.OMNIMAAS_BASE_URL = server.url
     settings.OMNIMAAS_API_KEY = SANDBOX_KEY

@@ -79,7 +79,7 @@ def test_a_member_signs_in_makes_a_video_watches_plays_seeks_and_downloads(
     expect(video).to_be_visible()
     assert page.evaluate("() => window.stayed") is True
     expect(page.get_by_text("Stored and ready")).to_be_visible()
-    expect(page.get_by_text("320 × 180")).to_be_visible()  # the sandbox of the tests works at a quarter
+    expect(page.get_by_text("160 × 90")).to_be_visible()  # the sandbox of the tests works at an eighth
     expect(page.locator("#d-money")).to_contain_text("Charged")
 
     assert_plays_and_seeks(page)
