@@ -202,7 +202,7 @@ def test_the_bytes_come_through_the_servers_own_way_of_sending_files(
 
 def test_three_times_as_many_kept_lines_as_threads_are_all_answered(server: Server) -> None:
     """Who asks again at once keeps its thread, but never while somebody else waits for one."""
-    lines = [HTTPConnection("127.0.0.1", server.port, timeout=10) for _number in range(24)]
+    lines = [HTTPConnection("127.0.0.1", server.port, timeout=10) for _number in range(48)]
     for pause in (0, 0, 0.05, 0):
         time.sleep(pause)
         for line in lines:

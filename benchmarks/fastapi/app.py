@@ -102,8 +102,8 @@ VALUES ($1, $2, 'reserve', $3, $4, $5, '', $6) RETURNING id
 
 @asynccontextmanager
 async def pooled(app: FastAPI) -> AsyncIterator[None]:
-    """Eight kept lines for each process: as many as the platform's processes have."""
-    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=8, max_size=8) as app.state.pool:
+    """Sixteen kept lines for each process: as many as the platform's processes have."""
+    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=16, max_size=16) as app.state.pool:
         yield
 
 

@@ -20,8 +20,8 @@ from generations.models import Generation
 
 MOST_SECONDS = 60
 LOOK_SECONDS = 1.0
-# Of the eight threads that a process has (gunicorn.conf.py).
-MOST_WAITING = 3
+# Of the sixteen threads that a process has (gunicorn.conf.py).
+MOST_WAITING = 6
 
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?:$|[,;\s])", re.IGNORECASE)
