@@ -72,7 +72,7 @@ ON_SQLITE_TOO = ("dispatch.claimed", "send.answered", "failed.moved", "success.s
 
 
 @pytest.fixture
-def upstream(settings, tmp_path) -> Iterator[SandboxServer]:
+def upstream(settings, tmp_path, drawn_once) -> Iterator[SandboxServer]:
     """Quick, with the smallest films; and polls may follow each other closely, for times are moved here."""
     settings.POLL_MIN_SECONDS = 0
     with SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=200, scale=0.125) as server:
