@@ -175,41 +175,19 @@ def bob_key(bob: User) -> str:
 
 
 @pytest.fixture
-def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A film depends on its recipe alone, so what was drawn before is handed out again: a tenth of the suite's time
-    went into drawing the same ones. The tests of the films themselves go without."""
-    from generations.omnimaas.sandbox import render, studio
-
-    def once(recipe: render.Recipe, path: Path, stopping: Callable[[], bool]) -> None:
-        if recipe.first is not None:  # two pictures are never the same
-            return render.render(recipe, path, stopping)
-        if recipe not in _DRAWN:
-            render.render(recipe, path, stopping)
-            _DRAWN[recipe] = path.read_bytes()
-            return None
-        part = path.with_suffix(".part")
-        part.write_bytes(_DRAWN[recipe])
-        part.replace(path)
-        return None
-
-    monkeypatch.setattr(studio, "render", once)
-
-
-_DRAWN: dict[Any, bytes] = {}
-
-
-@pytest.fixture
-def sandbox(settings: Any, tmp_path: Path, drawn_once: None) -> Iterator[SandboxServer]:
+def sandbox(settings: Any, tmp_path: Path) -> Iterator[SandboxServer]:
     """The real sandbox on a free port, fast, and the platform pointed at it."""
     from generations.omnimaas.sandbox import SandboxServer
+    from tests.drawing import drawn_once
 
-    server = SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=QUICK, scale=0.125)
-    server.start()
-    settings.OMNIMAAS_BASE_URL = server.url
-    settings.OMNIMAAS_API_KEY = SANDBOX_KEY
-    settings.EGRESS_ALLOW = frozenset({server.url.removeprefix("http://")})
-    yield server
-    server.stop()
+    with (
+        drawn_once(),
+        SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=QUICK, scale=0.125) as server,
+    ):
+        settings.OMNIMAAS_BASE_URL = server.url
+        settings.OMNIMAAS_API_KEY = SANDBOX_KEY
+        settings.EGRESS_ALLOW = frozenset({server.url.removeprefix("http://")})
+        yield server
 
 
 @pytest.fixture

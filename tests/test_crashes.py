@@ -14,6 +14,7 @@ from generations.models import Generation, Status
 from generations.omnimaas.sandbox import SandboxServer
 from tests.conftest import SANDBOX_KEY
 from tests.crashes import KILLED, judge, move_times, task_process, work_off
+from tests.drawing import drawn_once
 from tests.makers import ask, make_user
 from tests.prove.r1 import kill_tasks
 
@@ -72,10 +73,11 @@ ON_SQLITE_TOO = ("dispatch.claimed", "send.answered", "failed.moved", "success.s
 
 
 @pytest.fixture
-def upstream(settings, tmp_path, drawn_once) -> Iterator[SandboxServer]:
+def upstream(settings, tmp_path) -> Iterator[SandboxServer]:
     """Quick, with the smallest films; and polls may follow each other closely, for times are moved here."""
     settings.POLL_MIN_SECONDS = 0
-    with SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=200, scale=0.125) as server:
+    sandbox = SandboxServer(tmp_path / "sandbox", key=SANDBOX_KEY, speed=200, scale=0.125)
+    with drawn_once(), sandbox as server:
         settings.OMNIMAAS_BASE_URL, settings.OMNIMAAS_API_KEY = server.url, SANDBOX_KEY
         settings.EGRESS_ALLOW = frozenset({server.url.removeprefix("http://")})
         yield server

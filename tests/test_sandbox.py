@@ -19,6 +19,7 @@ import requests
 
 from generations.omnimaas.sandbox import InUse, SandboxServer, table
 from generations.omnimaas.sandbox.words import WORDS
+from tests.drawing import drawn_once
 from tests.sandboxes import HEADERS, KEY, QUICK, encoded, finished, get, made, picture, post
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ DOCUMENT = ["id", "object", "model", "created_at", "status", "progress"]
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    with SandboxServer(tmp_path_factory.mktemp("sandbox"), **QUICK) as server:
+    with drawn_once(), SandboxServer(tmp_path_factory.mktemp("sandbox"), **QUICK) as server:
         yield server
 
 

@@ -14,12 +14,13 @@ import requests
 
 from generations.omnimaas.sandbox import SandboxServer
 from generations.omnimaas.sandbox.words import WORDS, words_in
+from tests.drawing import drawn_once
 from tests.sandboxes import HEADERS, QUICK, Film, finished, get, made, post
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    with SandboxServer(tmp_path_factory.mktemp("sandbox"), **QUICK) as server:
+    with drawn_once(), SandboxServer(tmp_path_factory.mktemp("sandbox"), **QUICK) as server:
         yield server
 
 
