@@ -25,7 +25,8 @@ PY := .venv/bin/python
 # `make check` has run these.
 DONE := $(addprefix --ignore=tests/test_,imports.py lock.py)
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -p no:cacheprovider
-SYNC := UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV= $(UV) sync --frozen
+# Compiled once: each of many processes that begin at the same time would do it for itself.
+SYNC := UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV= $(UV) sync --frozen --compile-bytecode
 
 # A stamp for each group of packages, younger than the lock file: the second start looks at dates only.
 RUN_READY := .venv/.run-ready
