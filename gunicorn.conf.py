@@ -33,3 +33,17 @@ def when_ready(server: Any) -> None:
     """What was imported stays: nobody need look through it for garbage, which stops a process for a while."""
     gc.collect()
     gc.freeze()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Choose a processor for a new process, where there is one for each of them."""
+    every = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    taken = {other.processor for other in server.WORKERS.values()}
+    worker.processor = next((one for one in every if one not in taken), None)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Stay on it: one thread of an interpreter runs at a time, and on two processors the others wake up only to
+    wait for it."""
+    if worker.processor is not None:
+        os.sched_setaffinity(0, {worker.processor})

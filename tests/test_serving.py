@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
 
 from kling_platform import serving
+from tests.processes import children, wait_until
+
+ROOT = Path(__file__).parent.parent
 
 Answered = Callable[..., list[bytes]]
 
@@ -48,3 +56,34 @@ def test_of_a_stream_the_first_piece_comes_at_once_and_the_others_by_themselves(
 def test_a_head_alone_leaves_too(answered: Answered, method: str, pieces: list[bytes]) -> None:
     (packet,) = answered(method, [("Content-Length", str(len(b"".join(pieces))))], *pieces)
     assert packet.startswith(b"HTTP/1.1 200 OK\r\n") and packet.endswith(b"\r\n\r\n")
+
+
+def test_each_process_stays_on_a_processor_of_its_own_and_so_does_its_successor() -> None:
+    every = os.sched_getaffinity(0)
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "wsgiref.simple_server:demo_app",
+        "--workers=2",
+        "--bind=127.0.0.1:0",
+    ]
+    master = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+    def places() -> dict[int, set[int]]:
+        return {pid: os.sched_getaffinity(pid) for pid in children(master.pid)}
+
+    def settled(without: int = 0) -> bool:
+        found = places()
+        apart = {frozenset(one) for one in found.values() if len(one) == 1}
+        return len(found) == 2 and without not in found and len(apart) == min(2, len(every))
+
+    try:
+        wait_until(settled, 20)
+        for number in range(2):
+            first = sorted(places())[number]
+            os.kill(first, signal.SIGKILL)
+            wait_until(lambda gone=first: settled(without=gone), 20)
+    finally:
+        master.terminate()
+        master.wait(20)
