@@ -21,9 +21,9 @@ export PORT
 
 UV := .tools/bin/uv
 PY := .venv/bin/python
-# Whatever the shell says: the second run takes the tests as the first one compiled them.
 # `make check` has run these.
 DONE := $(addprefix --ignore=tests/test_,imports.py lock.py)
+# Whatever the shell says: the second run takes the tests as the first one compiled them.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -p no:cacheprovider
 # Compiled once: each of many processes that begin at the same time would do it for itself.
 SYNC := UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV= $(UV) sync --frozen --compile-bytecode

@@ -36,10 +36,14 @@ def when_ready(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Choose a processor for a new process, where there is one for each of them."""
+    """Choose a processor for a new process, where there are as many of them as processes.
+
+    Where there are more, nobody waits for one; and another service may have the first ones to itself.
+    """
     every = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     taken = {other.processor for other in server.WORKERS.values()}
-    worker.processor = next((one for one in every if one not in taken), None)
+    free = [one for one in every if one not in taken]
+    worker.processor = free[0] if free and len(every) == server.cfg.workers else None
 
 
 def post_fork(server: Any, worker: Any) -> None:

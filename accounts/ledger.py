@@ -158,6 +158,7 @@ def _move(wallet_id: int, kind: str, amount: int, *, lines: int = 1) -> tuple[in
     return version, available
 
 
+# No savepoint: whoever cannot pay gives up the whole transaction in which he wanted to.
 @transaction.atomic(savepoint=False)
 def reserve(wallet_ids: Iterable[int], amount: int, *, generation_id: uuid.UUID) -> None:
     """Hold ``amount`` in every wallet, or in none: then ``CannotPay`` names the one that has too little."""
